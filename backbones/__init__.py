@@ -1,0 +1,1 @@
+"""Image classification networks that detectors stand on. Knows only torch."""

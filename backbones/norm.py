@@ -1,0 +1,105 @@
+"""Normalisation after a convolution, and the freezing of a trained one.
+
+x (N, C, H, W) -> (N, C, H', W')
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class FrozenNorm(nn.Module):
+    """Batch norm with fixed statistics and affine: a scale and a shift per channel.
+
+    Its keys are those of `nn.BatchNorm2d`, so batch-norm weights load into it. Used through `conv_norm`, it costs no
+    pass over the feature map. eps is that of torchvision and detectron2, 1e-5.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """(C,) scale and (C,) shift: y = x * scale + shift."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        return scale, self.bias - self.running_mean * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale, shift = self.affine()
+        return x * scale[:, None, None] + shift[:, None, None]
+
+    @classmethod
+    def of(cls, norm: nn.BatchNorm2d) -> FrozenNorm:
+        """The frozen twin of a batch norm."""
+        assert norm.running_mean is not None and norm.running_var is not None, "batch norm without statistics"
+        frozen = cls(norm.num_features, norm.eps)
+        with torch.no_grad():
+            frozen.running_mean.copy_(norm.running_mean)
+            frozen.running_var.copy_(norm.running_var)
+            if norm.affine:
+                frozen.weight.copy_(norm.weight)
+                frozen.bias.copy_(norm.bias)
+        return frozen
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
+        # Batch norm counts its batches; a frozen one has no use for the count.
+        state_dict.pop(f"{prefix}num_batches_tracked", None)
+        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[arg-type]
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(32, channels), channels)  # 32 groups: Wu & He 2018, section 4
+
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "frozen": FrozenNorm,
+    "batch": nn.BatchNorm2d,
+    "sync": nn.SyncBatchNorm,
+    "group": _group_norm,
+}
+
+
+def make_norm(name: str, channels: int) -> nn.Module:
+    """The norm `name` for `channels` channels; an unknown name is a `ValueError` that lists the known ones."""
+    if name not in NORMS:
+        raise ValueError(f"norm {name!r} is unknown; known are {', '.join(NORMS)}")
+    return NORMS[name](channels)
+
+
+def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
+    """norm(conv(x)), with a frozen norm folded into the weights.
+
+    Scaling a weight of at most a few million numbers replaces a pass over a map of tens of millions; autograd goes
+    through the product, so the gradient of the convolution's weight is that of the two layers in turn.
+    """
+    if not isinstance(norm, FrozenNorm):
+        return norm(conv(x))
+    scale, shift = norm.affine()
+    weight = conv.weight * scale[:, None, None, None]
+    return F.conv2d(x, weight, shift.to(weight.dtype), conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
+def frozen(module: nn.Module) -> nn.Module:
+    """`module` without training: no gradients, and batch norms replaced by frozen norms with their present values.
+
+    Works in place and returns the module, or its replacement where it is itself a batch norm.
+    """
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return FrozenNorm.of(module)  # type: ignore[arg-type]
+    for name, child in module.named_children():
+        setattr(module, name, frozen(child))
+    return module.requires_grad_(False)
