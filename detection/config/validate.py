@@ -1,0 +1,148 @@
+"""Ranges and combinations that the types of `schema.py` cannot say. Each refusal names the key."""
+
+from __future__ import annotations
+
+from detection.config.schema import Config, ModelConfig, TrainConfig
+from detection.errors import InputError
+
+
+def validate(config: Config) -> None:
+    """Raise `InputError` for the first value out of range or pair that cannot go together."""
+    _model(config.model)
+    _train(config.train)
+    data = config.dataset
+    _require(0 < data.val_fraction < 1, "dataset.val_fraction", data.val_fraction, "must lie between 0 and 1")
+    sides = config.input.train_short_sides
+    _require(
+        bool(sides) and min(sides) >= 32,
+        "input.train_short_sides",
+        sides,
+        "needs one or more sides of 32 pixels or more",
+    )
+    _require(
+        config.input.test_short_side >= 32, "input.test_short_side", config.input.test_short_side, "must be 32 or more"
+    )
+    longest = max(*sides, config.input.test_short_side)
+    _require(
+        config.input.long_side >= longest,
+        "input.long_side",
+        config.input.long_side,
+        f"must not be smaller than the largest short side, {longest}",
+    )
+    _require(
+        0 <= config.input.min_visibility < 1, "input.min_visibility", config.input.min_visibility, "must lie in [0, 1)"
+    )
+    _require(config.input.workers >= 0, "input.workers", config.input.workers, "must be 0 or more")
+    for i, transform in enumerate(config.input.augment):
+        _require(
+            "name" in transform, f"input.augment[{i}]", transform, "needs the `name` of an albumentations transform"
+        )
+    _require(config.evaluate.batch >= 1, "evaluate.batch", config.evaluate.batch, "must be 1 or more")
+
+
+def _model(model: ModelConfig) -> None:
+    vgg = model.backbone == "vgg16"
+    _require(
+        vgg == (model.architecture == "vgg16"),
+        "model.backbone",
+        model.backbone,
+        f"does not go with model.architecture {model.architecture}; vgg16 goes with vgg16, the resnets with the others",
+    )
+    shallow = model.backbone in ("resnet18", "resnet34")
+    _require(
+        not (shallow and model.stride_in_1x1),
+        "model.stride_in_1x1",
+        True,
+        f"has no meaning: {model.backbone} has no 1x1",
+    )
+    _require(
+        not (vgg and model.norm not in ("auto", "frozen")),
+        "model.norm",
+        model.norm,
+        "has no meaning: vgg16 has no norms",
+    )
+    _require(
+        not (model.weights is None and model.norm == "frozen" and not vgg),
+        "model.norm",
+        "frozen",
+        "cannot train from random weights (model.weights null); use batch or group",
+    )
+    _require(
+        not (model.weights in ("IMAGENET1K_V1", "IMAGENET1K_V2") and model.norm == "group"),
+        "model.norm",
+        "group",
+        f"cannot take {model.weights}, which has batch norms; use frozen, batch or sync, or model.weights null",
+    )
+    freeze = model.freeze
+    _require(freeze is None or 0 <= freeze <= 5, "model.freeze", freeze, "must lie in 0..5")
+    _require(
+        not (freeze and model.weights is None),
+        "model.freeze",
+        freeze,
+        "would freeze random weights (model.weights null)",
+    )
+    _require(model.width >= 4, "model.width", model.width, "must be 4 or more")
+    _require(model.width % 8 == 0 or model.width == 4, "model.width", model.width, "must be 4 or a multiple of 8")
+    for key, value in (
+        ("model.rpn.positive_iou", model.rpn.positive_iou),
+        ("model.rpn.negative_iou", model.rpn.negative_iou),
+        ("model.rpn.positive_fraction", model.rpn.positive_fraction),
+        ("model.rpn.nms", model.rpn.nms),
+        ("model.roi.positive_iou", model.roi.positive_iou),
+        ("model.roi.positive_fraction", model.roi.positive_fraction),
+        ("model.roi.nms", model.roi.nms),
+        ("model.roi.score", model.roi.score),
+        ("model.roi.dropout", model.roi.dropout),
+    ):
+        _require(0 <= value <= 1, key, value, "must lie in 0..1")
+    _require(
+        model.rpn.negative_iou <= model.rpn.positive_iou,
+        "model.rpn.negative_iou",
+        model.rpn.negative_iou,
+        f"must not exceed model.rpn.positive_iou, {model.rpn.positive_iou}",
+    )
+    levels = 5 if model.architecture == "fpn" else 1
+    sizes = model.anchors.sizes
+    _require(
+        sizes is None or len(sizes) == levels,
+        "model.anchors.sizes",
+        sizes,
+        f"needs {levels} list(s) of sizes for architecture {model.architecture}",
+    )
+
+
+def _train(train: TrainConfig) -> None:
+    _require(
+        (train.iterations is None) != (train.epochs is None),
+        "train.iterations",
+        train.iterations,
+        "give exactly one of train.iterations and train.epochs",
+    )
+    length = train.iterations if train.iterations is not None else train.epochs
+    _require(length is not None and length > 0, "train.iterations", length, "must be positive")
+    _require(train.batch >= 1, "train.batch", train.batch, "must be 1 or more")
+    _require(
+        train.accumulate >= 1 and train.batch % train.accumulate == 0,
+        "train.accumulate",
+        train.accumulate,
+        f"must divide train.batch, {train.batch}",
+    )
+    _require(train.lr > 0, "train.lr", train.lr, "must be positive")
+    _require(0 <= train.momentum < 1, "train.momentum", train.momentum, "must lie in [0, 1)")
+    _require(
+        all(0 < s < 1 for s in train.steps) and train.steps == sorted(train.steps),
+        "train.steps",
+        train.steps,
+        "must be rising shares of the run between 0 and 1",
+    )
+    _require(train.warmup >= 0, "train.warmup", train.warmup, "must be 0 or more")
+    _require(train.ema is None or 0 < train.ema < 1, "train.ema", train.ema, "must lie between 0 and 1")
+    _require(train.clip is None or train.clip > 0, "train.clip", train.clip, "must be positive")
+    for key in ("evaluate_every", "log_every", "checkpoint_every", "patience"):
+        value = getattr(train, key)
+        _require(value is None or value >= 1, f"train.{key}", value, "must be 1 or more")
+
+
+def _require(holds: bool, key: str, value: object, rule: str) -> None:
+    if not holds:
+        raise InputError(f"{key}: {value} {rule}")

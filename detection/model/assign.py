@@ -1,0 +1,69 @@
+"""Which ground truth each anchor or proposal answers for, and which of them train.
+
+boxes    (N, 4) anchors or proposals
+labels   (N,) int8: 1 positive, 0 negative, -1 ignored
+matched  (N,) int64: row of the ground truth with the best overlap; for no ground truth at all, 0
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detection.geometry.boxes import covered, iou
+from detection.records import Target
+
+POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
+
+CROWD_COVER = 0.5
+"""A negative that an ignored region covers by at least this share of its own area is not sampled."""
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """Positive at an IoU of at least `high`, negative below `low`, ignored between (Faster R-CNN, section 3.1.2).
+
+    best_for_each: also positive are the boxes that overlap a ground truth most, ties included, whatever the IoU; they
+    keep the ground truth that they overlap most themselves, as in detectron2 and torchvision. Unlike there, a ground
+    truth that no box overlaps claims none.
+    """
+
+    high: float
+    low: float
+    best_for_each: bool = False
+
+    def __call__(self, boxes: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+        """(labels, matched) of the boxes."""
+        # One empty box more: no ground truth is then no special case, and overlaps nothing.
+        overlap = iou(torch.cat([target.boxes, target.boxes.new_zeros(1, 4)]), boxes)  # (G + 1, N)
+        best, matched = overlap.max(0)
+        labels = torch.full_like(matched, IGNORED, dtype=torch.int8)
+        labels[best < self.low] = NEGATIVE
+        labels[best >= self.high] = POSITIVE
+        if self.best_for_each:
+            most = overlap.amax(1, keepdim=True) if len(boxes) else overlap.new_zeros(len(overlap), 1)
+            labels[((overlap == most) & (most > 0)).any(0)] = POSITIVE
+        if len(target.ignored):
+            hidden = covered(boxes, target.ignored) >= CROWD_COVER
+            labels[(labels == NEGATIVE) & hidden] = IGNORED
+        return labels, matched.clamp_(max=max(len(target.boxes) - 1, 0))
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Takes `count` boxes an image at random, at most `positive_fraction` of them positive; negatives fill up."""
+
+    count: int
+    positive_fraction: float
+
+    def __call__(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the positives and of the negatives taken."""
+        positive = (labels == POSITIVE).nonzero().squeeze(1)
+        negative = (labels == NEGATIVE).nonzero().squeeze(1)
+        positives = min(len(positive), int(self.count * self.positive_fraction))
+        negatives = min(len(negative), self.count - positives)
+        pick = torch.randperm(len(positive), device=labels.device)[:positives]
+        drop = torch.randperm(len(negative), device=labels.device)[:negatives]
+        return positive[pick], negative[drop]

@@ -1,0 +1,107 @@
+"""Faster R-CNN (Ren et al. 2015): backbone, neck, RPN, second stage.
+
+images   (B, 3, H, W) on the 0..255 scale, padded right and bottom
+maps     what the RPN sees: P2..P6 of a pyramid, or one map; the second stage sees all but P6
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detection.model.proposals import ProposalLimits, ProposalSelector
+from detection.model.roi_stage import RoIStage
+from detection.model.rpn import RPN, RPNOutput
+from detection.records import Batch, Detections
+
+LOSS_NAMES = ("rpn_objectness", "rpn_box", "roi_class", "roi_box")
+
+
+@dataclass(frozen=True)
+class PixelStatistics:
+    """Mean and standard deviation per channel, RGB on the 0..255 scale."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class FasterRCNN(nn.Module):
+    """The detector: losses in training, detections in evaluation.
+
+    Args:
+        backbone: has `feature_maps(x) -> list of maps`.
+        neck: feature pyramid over them, or None to take the last map alone.
+        pixels: what normalises the images.
+        training_limits, test_limits: proposals kept in training and in evaluation.
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        neck: nn.Module | None,
+        rpn: RPN,
+        selector: ProposalSelector,
+        roi_stage: RoIStage,
+        pixels: PixelStatistics,
+        training_limits: ProposalLimits,
+        test_limits: ProposalLimits,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.rpn = rpn
+        self.selector = selector
+        self.roi_stage = roi_stage
+        self.training_limits = training_limits
+        self.test_limits = test_limits
+        self.size_multiple = 32 if neck is not None else 1
+        self.register_buffer("pixel_mean", torch.tensor(pixels.mean).view(3, 1, 1))
+        self.register_buffer("pixel_std", torch.tensor(pixels.std).view(3, 1, 1))
+
+    def forward(self, batch: Batch) -> dict[str, Tensor] | list[Detections]:
+        """A dict of the four losses in training, a list of `Detections` in original pixels in evaluation."""
+        maps = self.maps(batch)
+        return self.losses(maps, batch) if self.training else self.detect(maps, batch)
+
+    def normalise(self, batch: Batch) -> Tensor:
+        """(B, 3, H, W) network input: normalised, zero where padded, sides multiples of `size_multiple`."""
+        x = (batch.images.to(self.pixel_mean.dtype) - self.pixel_mean) / self.pixel_std
+        height, width = x.shape[-2:]
+        for image, (h, w) in zip(x, batch.sizes):
+            image[:, h:] = 0
+            image[:, :, w:] = 0
+        multiple = self.size_multiple
+        return F.pad(x, (0, -width % multiple, 0, -height % multiple))
+
+    def maps(self, batch: Batch) -> list[Tensor]:
+        """Feature maps of a batch: P2..P6, or the last map of the backbone."""
+        x = self.normalise(batch).contiguous(memory_format=torch.channels_last)
+        maps = self.backbone.feature_maps(x)
+        return [maps[-1]] if self.neck is None else self.neck(maps)
+
+    def losses(self, maps: list[Tensor], batch: Batch) -> dict[str, Tensor]:
+        """The four losses, named as in `LOSS_NAMES`. Needs targets."""
+        if batch.targets is None:
+            raise ValueError("losses need targets, and this batch has none")
+        output = self.rpn(maps)
+        losses = self.rpn.losses(output, batch.targets)
+        boxes = self._proposals(output, batch, self.training_limits)
+        return losses | self.roi_stage.losses(self._region_maps(maps), boxes, batch.targets)
+
+    def detect(self, maps: list[Tensor], batch: Batch) -> list[Detections]:
+        """Detections of every image in pixels of its original size."""
+        boxes = self._proposals(self.rpn(maps), batch, self.test_limits)
+        return self.roi_stage.detect(self._region_maps(maps), boxes, batch.sizes, batch.original_sizes)
+
+    def _proposals(self, output: RPNOutput, batch: Batch, limits: ProposalLimits) -> list[Tensor]:
+        chosen = self.selector(output.logits, output.deltas, output.anchors, batch.sizes, limits)
+        return [p.boxes for p in chosen]
+
+    def _region_maps(self, maps: list[Tensor]) -> list[Tensor]:
+        return maps if self.neck is None else maps[:-1]

@@ -1,0 +1,39 @@
+"""Feature pyramid (Lin et al. 2017, section 3).
+
+maps in   C2..C5, (N, C_l, H_l, W_l), strides 4 8 16 32
+maps out  P2..P6, (N, channels, H_l, W_l); P6 is P5 at half the size and serves the RPN only
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class FeaturePyramid(nn.Module):
+    """Lateral 1x1 convolutions, a top-down sum, and a 3x3 convolution on each level.
+
+    Args:
+        inputs: channels of each map, finest first.
+        strides: of each map.
+        channels: of every output map (256 in the paper).
+    """
+
+    def __init__(self, inputs: list[int], strides: list[int], channels: int = 256) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in inputs)
+        self.output = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in inputs)
+        self.channels = channels
+        self.strides = [*strides, strides[-1] * 2]
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight, a=1)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        laterals = [conv(x) for conv, x in zip(self.lateral, maps)]
+        for i in range(len(laterals) - 2, -1, -1):
+            above = F.interpolate(laterals[i + 1], size=laterals[i].shape[-2:], mode="nearest")
+            laterals[i] = laterals[i] + above
+        levels = [conv(x) for conv, x in zip(self.output, laterals)]
+        return [*levels, levels[-1][:, :, ::2, ::2]]

@@ -1,0 +1,75 @@
+"""From what the RPN says of every anchor to the proposals of every image.
+
+per level  logits (B, H*W*A), deltas (B, H*W*A, 4), anchors (H*W*A, 4)
+proposals  per image: boxes (P, 4) within the image, logits (P,), best first
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detection.geometry.box_coder import BoxCoder
+from detection.geometry.boxes import clip, larger_than
+from detection.geometry.suppression import suppress
+from detection.records import Size
+
+
+@dataclass(frozen=True)
+class ProposalLimits:
+    """How many proposals survive: `before` suppression per level, `after` it per image."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Proposals of one image: boxes (P, 4) float32, logits (P,), best first."""
+
+    boxes: Tensor
+    logits: Tensor
+
+
+@dataclass(frozen=True)
+class ProposalSelector:
+    """Decode the best anchors of each level, cut at the image, suppress per level, keep the best of all levels.
+
+    nms: IoU above which the weaker of two is dropped; min_side: both sides must be longer, in pixels.
+    """
+
+    nms: float = 0.7
+    min_side: float = 0.0
+    coder: BoxCoder = BoxCoder()
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        logits: list[Tensor],
+        deltas: list[Tensor],
+        anchors: list[Tensor],
+        sizes: list[Size],
+        limits: ProposalLimits,
+    ) -> list[Proposals]:
+        boxes, scores, levels = [], [], []
+        for level, (level_logits, level_deltas, level_anchors) in enumerate(zip(logits, deltas, anchors)):
+            count = min(limits.before, level_logits.shape[1])
+            top, rows = level_logits.float().topk(count, dim=1)  # (B, count)
+            taken = level_deltas.gather(1, rows[..., None].expand(-1, -1, 4))
+            boxes.append(self.coder.decode(taken, level_anchors[rows]))  # (B, count, 4)
+            scores.append(top)
+            levels.append(torch.full_like(rows[0], level))
+        all_boxes, all_scores, level_of = torch.cat(boxes, 1), torch.cat(scores, 1), torch.cat(levels)
+        return [
+            self._image(image_boxes, image_scores, level_of, size, limits.after)
+            for image_boxes, image_scores, size in zip(all_boxes, all_scores, sizes)
+        ]
+
+    def _image(self, boxes: Tensor, logits: Tensor, levels: Tensor, size: Size, limit: int) -> Proposals:
+        boxes = clip(boxes, size)
+        keep = larger_than(boxes, self.min_side) & torch.isfinite(logits)
+        boxes, logits, levels = boxes[keep], logits[keep], levels[keep]
+        rows = suppress(boxes, logits, levels, self.nms, limit)
+        return Proposals(boxes[rows], logits[rows])

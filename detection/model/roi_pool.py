@@ -1,0 +1,65 @@
+"""A fixed-size feature for each region.
+
+maps      per level (B, C, H, W)
+boxes     per image (R_i, 4) in pixels of the network's input
+features  (sum R_i, C, size, size), images in order
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import roi_align, roi_pool
+
+from detection.geometry.boxes import area
+
+CANONICAL_SIZE, CANONICAL_LEVEL = 224, 4
+"""A region of 224 x 224 pixels belongs to P4 (FPN, equation 1)."""
+
+
+def pyramid_level(boxes: Tensor, lowest: int, highest: int) -> Tensor:
+    """(N,) index into the levels `lowest`..`highest` that serves each box: 0 is the finest (FPN, equation 1)."""
+    side = area(boxes).clamp(min=0).sqrt()
+    level = torch.floor(CANONICAL_LEVEL + torch.log2(side / CANONICAL_SIZE + 1e-8))  # 1e-8: as in detectron2
+    return level.clamp(lowest, highest).to(torch.int64) - lowest
+
+
+class RoIPooler(nn.Module):
+    """RoIAlign or RoIPool over one map, or over the pyramid level that fits each region.
+
+    Args:
+        kind: "align" (half-pixel correction, detectron2's ROIAlignV2), "align_legacy" (without it: torchvision's
+            detectors, Mask R-CNN's first release), "pool" (Fast R-CNN's max pooling).
+        size: side of the output.
+        strides: of each map; with more than one they are P2, P3, ...
+        sampling_ratio: points per bin and axis of RoIAlign; 0 adapts it to the region.
+    """
+
+    def __init__(
+        self, kind: Literal["align", "align_legacy", "pool"], size: int, strides: list[int], sampling_ratio: int = 0
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.size = size
+        self.strides = strides
+        self.sampling_ratio = sampling_ratio
+
+    def forward(self, maps: list[Tensor], boxes: list[Tensor]) -> Tensor:
+        image = torch.cat([torch.full_like(b[:, :1], i) for i, b in enumerate(boxes)])
+        regions = torch.cat([image, torch.cat(boxes)], 1)  # (R, 5): image, x1, y1, x2, y2
+        if len(maps) == 1:
+            return self._pool(maps[0], regions, self.strides[0])
+        level = pyramid_level(regions[:, 1:], 2, 1 + len(maps))
+        features = maps[0].new_zeros((len(regions), maps[0].shape[1], self.size, self.size))
+        for i, x in enumerate(maps):
+            rows = (level == i).nonzero().squeeze(1)
+            features = features.index_put((rows,), self._pool(x, regions[rows], self.strides[i]).to(features.dtype))
+        return features
+
+    def _pool(self, x: Tensor, regions: Tensor, stride: int) -> Tensor:
+        regions = regions.to(x.dtype)
+        if self.kind == "pool":
+            return roi_pool(x, regions, self.size, 1 / stride)
+        return roi_align(x, regions, self.size, 1 / stride, self.sampling_ratio, aligned=self.kind == "align")

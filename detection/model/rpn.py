@@ -1,0 +1,97 @@
+"""Region proposal network (Ren et al. 2015, section 3.1).
+
+maps     per level (B, C, H, W)
+logits   per level (B, H*W*A): objectness of each anchor
+deltas   per level (B, H*W*A, 4)
+anchors  per level (H*W*A, 4)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detection.geometry.anchors import AnchorGenerator
+from detection.geometry.box_coder import BoxCoder
+from detection.model.assign import NEGATIVE, POSITIVE, Matcher, Sampler
+from detection.model.losses import BoxLoss
+from detection.records import Target
+
+
+class RPNHead(nn.Module):
+    """A 3x3 convolution and two sibling 1x1 convolutions, shared by all levels."""
+
+    def __init__(self, channels: int, anchors_per_cell: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.objectness = nn.Conv2d(channels, anchors_per_cell, 1)
+        self.deltas = nn.Conv2d(channels, anchors_per_cell * 4, 1)
+        for layer in (self.conv, self.objectness, self.deltas):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, maps: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        logits, deltas = [], []
+        for x in maps:
+            hidden = F.relu(self.conv(x), inplace=True)
+            logits.append(self.objectness(hidden).permute(0, 2, 3, 1).flatten(1))  # (B, A, H, W) -> (B, H*W*A)
+            raw = self.deltas(hidden).permute(0, 2, 3, 1)  # (B, 4A, H, W) -> (B, H, W, 4A)
+            deltas.append(raw.reshape(len(x), -1, 4))  # -> (B, H*W*A, 4)
+        return logits, deltas
+
+
+@dataclass(frozen=True)
+class RPNOutput:
+    """What the RPN says: per level logits (B, n), deltas (B, n, 4) and the anchors (n, 4) they speak of."""
+
+    logits: list[Tensor]
+    deltas: list[Tensor]
+    anchors: list[Tensor]
+
+
+class RPN(nn.Module):
+    """Scores and regresses the anchors, and trains on a sample of them."""
+
+    def __init__(
+        self, head: RPNHead, anchors: AnchorGenerator, matcher: Matcher, sampler: Sampler, box_loss: BoxLoss
+    ) -> None:
+        super().__init__()
+        self.head = head
+        self.anchors = anchors
+        self.matcher = matcher
+        self.sampler = sampler
+        self.box_loss = box_loss
+        self.coder = BoxCoder()
+
+    def forward(self, maps: list[Tensor]) -> RPNOutput:
+        logits, deltas = self.head(maps)
+        return RPNOutput(logits, deltas, self.anchors([(x.shape[-2], x.shape[-1]) for x in maps]))
+
+    def losses(self, output: RPNOutput, targets: list[Target]) -> dict[str, Tensor]:
+        """`rpn_objectness` and `rpn_box`, both over the number of anchors sampled in the batch, as in torchvision."""
+        anchors = torch.cat(output.anchors)
+        logits, deltas = torch.cat(output.logits, 1), torch.cat(output.deltas, 1)
+        sampled_logits, wanted, box_sum, count = [], [], deltas.new_zeros((), dtype=torch.float32), 0
+        for image, target in enumerate(targets):
+            labels, matched = self.matcher(anchors, target)
+            positive, negative = self.sampler(labels)
+            rows = torch.cat([positive, negative])
+            sampled_logits.append(logits[image, rows])
+            wanted.append(logits.new_full((len(rows),), NEGATIVE, dtype=torch.float32))
+            wanted[-1][: len(positive)] = POSITIVE
+            count += len(rows)
+            references = anchors[positive]
+            goals = goal_boxes(target, matched[positive])
+            box_sum = box_sum + self.box_loss(deltas[image, positive], references, goals, self.coder)
+        objectness = F.binary_cross_entropy_with_logits(
+            torch.cat(sampled_logits).float(), torch.cat(wanted), reduction="sum"
+        )
+        return {"rpn_objectness": objectness / max(count, 1), "rpn_box": box_sum / max(count, 1)}
+
+
+def goal_boxes(target: Target, rows: Tensor) -> Tensor:
+    """Boxes of the ground truth `rows`; none for no rows, even where there is no ground truth at all."""
+    return target.boxes[rows] if len(target.boxes) else target.boxes.new_zeros((len(rows), 4))
