@@ -1,0 +1,220 @@
+"""COCO average precision and recall of boxes.
+
+The protocol is pycocotools' COCOeval with its default parameters (ten IoU thresholds .50:.05:.95, 101 recall points,
+four area ranges, 1, 10 and 100 detections an image and class). Two libraries compute it: hotcoco by default, some
+hundred times faster, and pycocotools, the reference; their twelve numbers are the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from detection.errors import InputError
+
+STAT_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+"""The twelve numbers in COCO's order; s, m, l are small (area up to 32 x 32 pixels), medium (96 x 96) and large."""
+
+CLASS_STAT_NAMES = ("AP", "AP50", "APs", "APm", "APl")
+
+AREA_RANGES = {"all": 0, "s": 1, "m": 2, "l": 3}
+IOU_50, IOU_75 = 0, 5
+DETECTIONS_1, DETECTIONS_10, DETECTIONS_100 = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class CocoResult:
+    """What COCO's protocol says of one set of detections. Fractions in 0..1; -1 where there is nothing to find."""
+
+    stats: dict[str, float]
+    """STAT_NAMES -> number"""
+    per_class: dict[str, dict[str, float]]
+    """class name -> CLASS_STAT_NAMES -> number, classes in the order of their ids"""
+    images: int
+    objects: int
+    """without crowds, which are regions to ignore"""
+    crowds: int
+    detections: int
+
+
+@dataclass(frozen=True)
+class Curves:
+    """T IoU thresholds, R recall points, K classes, A area ranges, M detection limits; -1 where nothing is to find.
+
+    precision: (T, R, K, A, M) float64; recall: (T, K, A, M) float64; category_ids: K in the order of the arrays.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    category_ids: list[int]
+
+
+def _hotcoco(ground_truth: dict[str, Any], results: list[dict[str, Any]]) -> Curves:
+    from hotcoco import COCO, COCOeval
+
+    truth = COCO(ground_truth)
+    return _accumulate(COCOeval(truth, truth.load_res(results), "bbox"))
+
+
+def _pycocotools(ground_truth: dict[str, Any], results: list[dict[str, Any]]) -> Curves:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    if not ground_truth["images"]:  # COCOeval would index an empty list
+        ids = sorted(category["id"] for category in ground_truth["categories"])
+        return Curves(np.full((10, 101, len(ids), 4, 3), -1.0), np.full((10, len(ids), 4, 3), -1.0), ids)
+    truth = COCO()
+    truth.dataset = ground_truth
+    truth.createIndex()
+    if results:
+        found = truth.loadRes(results)
+    else:  # loadRes would index an empty list
+        found = COCO()
+        found.dataset = {**ground_truth, "annotations": []}
+        found.createIndex()
+    return _accumulate(COCOeval(truth, found, "bbox"))
+
+
+def _accumulate(evaluator: Any) -> Curves:
+    evaluator.evaluate()
+    evaluator.accumulate()
+    curves = evaluator.eval
+    return Curves(
+        np.asarray(curves["precision"], dtype=np.float64),
+        np.asarray(curves["recall"], dtype=np.float64),
+        [int(i) for i in evaluator.params.catIds],
+    )
+
+
+BACKENDS: dict[str, Callable[[dict[str, Any], list[dict[str, Any]]], Curves]] = {
+    "hotcoco": _hotcoco,
+    "pycocotools": _pycocotools,
+}
+
+
+def evaluate_coco(ground_truth: dict[str, Any], results: list[dict[str, Any]], backend: str = "hotcoco") -> CocoResult:
+    """COCO's twelve numbers and the AP of each class, as `pycocotools.cocoeval.COCOeval` computes them.
+
+    ground_truth: a COCO dict (`images`, `annotations`, `categories`); `area` and `iscrowd` default to width * height
+    and 0. results: COCO's result format, boxes x y width height; it may be empty. Every image of the ground truth
+    counts, found in or not. Nothing is printed and neither argument is edited.
+
+    One difference from bare pycocotools: annotation ids do not matter. pycocotools takes a match with annotation 0
+    for no match, and mixes up annotations that share an id.
+
+    Raises InputError for an unknown backend, and for a result of an image or category that the ground truth lacks.
+    """
+    if backend not in BACKENDS:
+        raise InputError(f"COCO evaluation backend {backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
+    truth = _own_ground_truth(ground_truth)
+    found = _own_results(results, truth)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        curves = BACKENDS[backend](truth, found)
+    crowds = sum(annotation["iscrowd"] for annotation in truth["annotations"])
+    return CocoResult(
+        stats=_stats(curves),
+        per_class=_per_class(curves, _class_names(ground_truth)),
+        images=len(truth["images"]),
+        objects=len(truth["annotations"]) - crowds,
+        crowds=crowds,
+        detections=len(found),
+    )
+
+
+def _own_ground_truth(ground_truth: dict[str, Any]) -> dict[str, Any]:
+    """A copy that the libraries may write into, with what box evaluation reads and annotation ids 1, 2, 3..."""
+    try:
+        annotations = [
+            {
+                "id": number,
+                "image_id": annotation["image_id"],
+                "category_id": annotation["category_id"],
+                "bbox": [float(value) for value in annotation["bbox"]],
+                "area": float(annotation.get("area", annotation["bbox"][2] * annotation["bbox"][3])),
+                "iscrowd": int(annotation.get("iscrowd", 0)),
+            }
+            for number, annotation in enumerate(ground_truth["annotations"], start=1)
+        ]
+        return {
+            "info": {},
+            "images": [dict(image) for image in ground_truth["images"]],
+            "categories": [{"id": c["id"], "name": str(c["name"])} for c in ground_truth["categories"]],
+            "annotations": annotations,
+        }
+    except KeyError as error:
+        raise InputError(
+            f"COCO ground truth: the key {error} is missing; write it as the COCO format has it"
+        ) from error
+
+
+def _own_results(results: list[dict[str, Any]], truth: dict[str, Any]) -> list[dict[str, Any]]:
+    images = {image["id"] for image in truth["images"]}
+    categories = {category["id"] for category in truth["categories"]}
+    own = []
+    for k, result in enumerate(results):
+        image, category = result["image_id"], result["category_id"]
+        if image not in images:
+            raise InputError(
+                f"result {k}: image_id {image} is none of the {len(images)} images of the ground truth; "
+                "evaluate against the annotations of the split that was detected on"
+            )
+        if category not in categories:
+            raise InputError(
+                f"result {k}: category_id {category} is none of the {len(categories)} categories of the ground truth; "
+                "results carry the dataset's own category ids, not 0..K-1"
+            )
+        box = [float(value) for value in result["bbox"]]
+        own.append({"image_id": image, "category_id": category, "bbox": box, "score": float(result["score"])})
+    return own
+
+
+def _mean(values: np.ndarray) -> float:
+    """Over what is there to find; -1 where nothing is."""
+    values = values[values > -1]
+    return float(values.mean()) if values.size else -1.0
+
+
+def _stats(curves: Curves) -> dict[str, float]:
+    # (T, R, K, A, M) -> (T, R, K, A): precision is reported at 100 detections only
+    precision, recall = curves.precision[..., DETECTIONS_100], curves.recall
+    sizes = {name: area for name, area in AREA_RANGES.items() if name != "all"}
+    stats = {
+        "AP": _mean(precision[..., 0]),
+        "AP50": _mean(precision[IOU_50, ..., 0]),
+        "AP75": _mean(precision[IOU_75, ..., 0]),
+        **{f"AP{name}": _mean(precision[..., area]) for name, area in sizes.items()},
+        "AR1": _mean(recall[:, :, 0, DETECTIONS_1]),
+        "AR10": _mean(recall[:, :, 0, DETECTIONS_10]),
+        "AR100": _mean(recall[:, :, 0, DETECTIONS_100]),
+        **{f"AR{name}": _mean(recall[:, :, area, DETECTIONS_100]) for name, area in sizes.items()},
+    }
+    assert tuple(stats) == STAT_NAMES, "the order of the twelve numbers is COCO's"
+    return stats
+
+
+def _per_class(curves: Curves, names: dict[int, str]) -> dict[str, dict[str, float]]:
+    table = {}
+    for k, category_id in enumerate(curves.category_ids):
+        precision = curves.precision[:, :, k, :, DETECTIONS_100]  # (T, R, A)
+        table[names[category_id]] = {
+            "AP": _mean(precision[..., AREA_RANGES["all"]]),
+            "AP50": _mean(precision[IOU_50, :, AREA_RANGES["all"]]),
+            "APs": _mean(precision[..., AREA_RANGES["s"]]),
+            "APm": _mean(precision[..., AREA_RANGES["m"]]),
+            "APl": _mean(precision[..., AREA_RANGES["l"]]),
+        }
+    return table
+
+
+def _class_names(ground_truth: dict[str, Any]) -> dict[int, str]:
+    """Category id -> name; two categories of one name are told apart by their ids."""
+    names = [str(category["name"]) for category in ground_truth["categories"]]
+    return {
+        category["id"]: name if names.count(name) == 1 else f"{name} ({category['id']})"
+        for category, name in zip(ground_truth["categories"], names, strict=True)
+    }

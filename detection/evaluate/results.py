@@ -1,0 +1,112 @@
+"""Detections in COCO's result format: [{"image_id", "category_id", "bbox": [x, y, width, height], "score"}].
+
+The file is the truth: numbers are rounded when a result is made, and JSON keeps what is left exactly, so that
+evaluation in memory and evaluation of the file agree to the last bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detection.atomic import write_atomically
+from detection.data.index import AnnotationIndex
+from detection.errors import InputError
+from detection.records import Detections
+
+DECIMALS = 3
+"""of a pixel: a thousandth moves the IoU of a box of 10 pixels by less than 3e-4, and keeps the file small"""
+
+
+def to_results(detections: list[Detections], index: AnnotationIndex, rows: list[int]) -> list[dict[str, Any]]:
+    """Results of the images `rows` of `index`, in that order, best first within an image as given.
+
+    Boxes are not clipped and keep three decimals; scores keep the shortest decimals that name the float32, so
+    that no two scores become equal. Raises InputError where a label is outside the index's classes, or a number is
+    not finite; ValueError unless there is one `Detections` a row.
+    """
+    if len(detections) != len(rows):
+        raise ValueError(f"to_results: {len(detections)} detections for {len(rows)} rows; give one each")
+    results = []
+    for found, row in zip(detections, rows, strict=True):
+        boxes = found.boxes.detach().cpu().numpy().astype(np.float64)
+        scores = found.scores.detach().cpu().float().numpy()
+        labels = found.labels.detach().cpu().numpy()
+        _check_numbers(boxes, scores, labels, index, row)
+        xywh = np.round(np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1), DECIMALS)
+        image_id = int(index.image_ids[row])
+        for box, score, category in zip(
+            xywh.tolist(), scores.astype(str).tolist(), index.category_ids[labels].tolist(), strict=True
+        ):
+            results.append({"image_id": image_id, "category_id": category, "bbox": box, "score": float(score)})
+    return results
+
+
+def _check_numbers(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, index: AnnotationIndex, row: int) -> None:
+    if labels.size and not 0 <= labels.min() <= labels.max() < len(index.class_names):
+        raise InputError(
+            f"{index.path(row)}: a detection has label {labels.max()}, but {index.source} has "
+            f"{len(index.class_names)} classes; evaluate on the dataset the model was trained for"
+        )
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        raise InputError(
+            f"{index.path(row)}: a detection is not finite; the weights have diverged, use an earlier checkpoint"
+        )
+
+
+def read_results(path: Path | str) -> list[dict[str, Any]]:
+    """The results in a JSON file, checked item by item.
+
+    Raises InputError, with the file and the number of the item (from 0), where the file is no JSON list of objects,
+    or an item lacks a key, has an id that is no integer, a number that is not finite or a negative side.
+    """
+    path = Path(path)
+    try:
+        results = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of COCO results") from error
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise InputError(f"{path}: not JSON ({error}); write it again as a list of COCO results") from error
+    if not isinstance(results, list):
+        raise InputError(
+            f"{path}: holds a JSON {type(results).__name__}; COCO results are a list of objects, one a detection"
+        )
+    for k, result in enumerate(results):
+        fault = _fault(result)
+        if fault:
+            raise InputError(f"{path}: item {k}: {fault}")
+    return results
+
+
+def _fault(result: Any) -> str | None:
+    """What is wrong with one result and how to mend it, or None."""
+    if not isinstance(result, dict):
+        return "is no object; write {image_id, category_id, bbox, score}"
+    for key in ("image_id", "category_id", "bbox", "score"):
+        if key not in result:
+            return f"lacks {key!r}; write {{image_id, category_id, bbox, score}}"
+    for key in ("image_id", "category_id"):
+        if type(result[key]) is not int:
+            return f"{key} {result[key]!r} is no integer; use the ids of the annotation file"
+    if not _is_finite(result["score"]):
+        return f"score {result['score']!r} is no finite number; drop the item or detect again"
+    box = result["bbox"]
+    if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(value) for value in box):
+        return f"bbox {box!r} is not four finite numbers; write x, y, width, height in pixels"
+    if box[2] < 0 or box[3] < 0:
+        return f"bbox {box!r} has a negative side; write x, y, width, height in pixels"
+    return None
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def write_results(path: Path | str, results: list[dict[str, Any]]) -> None:
+    """One result a line; the file appears whole or not at all. Raises InputError where it cannot be written."""
+    lines = ",\n".join(json.dumps(result, separators=(",", ":"), allow_nan=False) for result in results)
+    write_atomically(path, f"[{lines}]\n".encode())
