@@ -7,9 +7,12 @@ being copied, since no Python object in them has a reference count to touch; 118
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
+
+from detection.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,16 @@ class AnnotationIndex:
     def path(self, i: int) -> Path:
         return self.root / self.file_names[i].decode()
 
+    def stems(self) -> list[str]:
+        """The file name of each image without folder and extension; InputError where two images share one."""
+        stems = [PurePosixPath(name.decode()).stem for name in self.file_names.tolist()]
+        if len(set(stems)) < len(stems):
+            twice = next(stem for stem in stems if stems.count(stem) > 1)
+            raise InputError(
+                f"{self.source}: two images are both named {twice!r}; rename one, their labels would clash"
+            )
+        return stems
+
     def rows(self, i: int) -> slice:
         return slice(int(self.offsets[i]), int(self.offsets[i + 1]))
 
@@ -77,7 +90,7 @@ class AnnotationIndex:
         offsets = np.concatenate([[0], np.cumsum(counts)])
         starts = np.repeat(self.offsets[keep] - offsets[:-1], counts)
         rows = starts + np.arange(offsets[-1])
-        images = {name: getattr(self, name)[keep] for name in ("image_ids", "file_names", "sizes")}
+        images: dict[str, Any] = {name: getattr(self, name)[keep] for name in ("image_ids", "file_names", "sizes")}
         return replace(self, offsets=offsets, **images, **self._annotation_rows(rows))
 
     def select_annotations(self, keep: np.ndarray) -> AnnotationIndex:
@@ -86,6 +99,6 @@ class AnnotationIndex:
         counts = np.bincount(image_of_row[keep], minlength=len(self))
         return replace(self, offsets=np.concatenate([[0], np.cumsum(counts)]), **self._annotation_rows(keep))
 
-    def _annotation_rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def _annotation_rows(self, rows: np.ndarray) -> dict[str, Any]:
         names = ("xywh", "labels", "areas", "annotation_ids", "crowd", "difficult")
         return {name: getattr(self, name)[rows] for name in names}

@@ -1,0 +1,164 @@
+"""What can be wrong with a dataset that reads well: missing or broken images, boxes that are none.
+
+The rules:
+    image missing       the file is not in its folder
+    image unreadable    its header, or with decode=True its pixels, cannot be read
+    image size          the upright image has another size than its annotation says
+    empty box           width or height below MIN_SIDE, or both of one pixel at most, which is a stray click (VOC files
+                        write it as xmin = xmax, ymin = ymax); the only rule for crowd boxes
+    box outside         it reaches over the image by more than MARGIN on any side; a margin is rounding, and is left
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from detection.data.image import image_size, read_image
+from detection.data.index import AnnotationIndex
+from detection.errors import InputError
+
+MIN_SIDE = 1e-3
+"""pixels"""
+MARGIN = 1.0
+"""pixels; tools that count pixels from 1, or to the last one inside, are off by this much"""
+
+
+def check_index(index: AnnotationIndex, policy: str, decode: bool) -> tuple[AnnotationIndex, list[str]]:
+    """Check images and boxes; returns the index to use and one report line for each rule that was broken.
+
+    policy "error": raise InputError on the first flaw, with the number of further ones. policy "skip": leave out flawed
+    images, empty boxes and boxes wholly outside their image; a box partly outside is reported and kept, training clips
+    it. decode: decode every image whole, which finds truncated files, rather than read its header. A split without
+    images or without objects raises under either policy.
+    """
+    if policy not in ("error", "skip"):
+        raise InputError(f"unknown policy {policy!r} for flawed data; it can be error or skip")
+    _refuse_empty(index, "")
+    flaws = _missing_images(index)
+    present = np.array([i for i in range(len(index)) if i not in flaws["image missing"]], dtype=np.int64)
+    flaws |= _unreadable_images(index, present, decode)
+    empty, beyond, outside = _box_flaws(index)
+    flaws["empty box"] = {row: f"is empty: {_box(index, row)}" for row in np.flatnonzero(empty).tolist()}
+    flaws["box outside"] = {
+        row: f"sticks out of the image of {_size(index, row)}: {_box(index, row)}"
+        for row in np.flatnonzero(beyond).tolist()
+    }
+    if policy == "error":
+        _raise_first(index, flaws)
+        return index, []
+    bad = {row for rule, found in flaws.items() if rule.startswith("image") for row in found}
+    kept = index.select_annotations(~(empty | outside))
+    kept = kept.select_images(np.array([i for i in range(len(index)) if i not in bad], dtype=np.int64))
+    report = _report(index, flaws, int(outside.sum()))
+    _refuse_empty(kept, " once flawed ones are left out: " + "; ".join(report) if report else "")
+    return kept, report
+
+
+def _refuse_empty(index: AnnotationIndex, reason: str) -> None:
+    """Raise InputError for an index without images or objects."""
+    if len(index) == 0:
+        raise InputError(f"{index.source}: empty split, there are no images{reason}")
+    if len(index.xywh) == 0:
+        raise InputError(f"{index.source}: empty split, {len(index)} images but no annotated object{reason}")
+
+
+def _missing_images(index: AnnotationIndex) -> dict[str, dict[int, str]]:
+    """By listing each folder once: a stat an image takes minutes on network drives."""
+    files: dict[Path, set[str]] = {}
+    missing = {}
+    for i in range(len(index)):
+        path = index.path(i)
+        if path.parent not in files:
+            files[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+        if path.name not in files[path.parent]:
+            missing[i] = f"is missing from {path.parent}"
+    return {"image missing": missing}
+
+
+def _unreadable_images(index: AnnotationIndex, rows: np.ndarray, decode: bool) -> dict[str, dict[int, str]]:
+    def size_of(row: int) -> tuple[int, int] | str:
+        try:
+            if decode:
+                height, width = read_image(index.path(row)).shape[:2]
+                return height, width
+            return image_size(index.path(row))
+        except InputError as error:
+            return str(error).removeprefix(f"{index.path(row)}: ")
+
+    unreadable, wrong_size = {}, {}
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for row, size in zip(rows.tolist(), pool.map(size_of, rows.tolist()), strict=True):
+            height, width = index.sizes[row].tolist()
+            if isinstance(size, str):
+                unreadable[row] = f"is broken: {size}"
+            elif size != (height, width):
+                turned = ", it is turned by its EXIF orientation" if size == (width, height) else ""
+                wrong_size[row] = f"is {size[1]}x{size[0]} but annotated as {width}x{height}{turned}"
+    return {"image unreadable": unreadable, "image size": wrong_size}
+
+
+def _box_flaws(index: AnnotationIndex) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Three masks (M,) bool: empty; reaching over the image, but not empty; wholly outside it."""
+    sizes = np.repeat(index.sizes, np.diff(index.offsets), axis=0)[:, ::-1]
+    low, high = index.xywh[:, :2], index.xywh[:, :2] + index.xywh[:, 2:]
+    sides = index.xywh[:, 2:]
+    empty = (sides < MIN_SIDE).any(axis=1) | (sides <= 1).all(axis=1)
+    judged = ~empty & ~index.crowd
+    beyond = judged & ((low < -MARGIN) | (high > sizes + MARGIN)).any(axis=1)
+    outside = judged & ((low >= sizes) | (high <= 0)).any(axis=1)
+    return np.asarray(empty), np.asarray(beyond | outside), np.asarray(outside)
+
+
+def _raise_first(index: AnnotationIndex, flaws: dict[str, dict[int, str]]) -> None:
+    """Raise InputError about the first flaw, if there is any."""
+    total = sum(map(len, flaws.values()))
+    for rule, found in flaws.items():
+        for row, complaint in found.items():
+            more = f" (and {total - 1} more flaws)" if total > 1 else ""
+            cure = "add it, give the right image folder" if rule == "image missing" else "correct it"
+            raise InputError(
+                f"{index.source}: {_item(index, rule)(row)} {complaint}{more}; {cure}, or let flawed items be skipped"
+            )
+
+
+def _report(index: AnnotationIndex, flaws: dict[str, dict[int, str]], outside: int) -> list[str]:
+    lines = []
+    for rule, found in flaws.items():
+        if found:
+            row, complaint = next(iter(found.items()))
+            done = "left out"
+            if rule == "box outside":
+                done = f"{outside} left out as wholly outside, {len(found) - outside} kept to be clipped"
+            lines.append(f"{rule}: {len(found)}, {done}; the first: {_item(index, rule)(row)} {complaint}")
+    return lines
+
+
+def _item(index: AnnotationIndex, rule: str) -> Callable[[int], str]:
+    """Names the item in a row of images or of annotations, whichever the rule is about."""
+
+    def image(row: int) -> str:
+        return f"image {index.file_names[row].decode()}"
+
+    def box(row: int) -> str:
+        name = index.class_names[index.labels[row]]
+        return f"{image(_image_of(index, row))}: annotation {index.annotation_ids[row]} ({name})"
+
+    return image if rule.startswith("image") else box
+
+
+def _image_of(index: AnnotationIndex, row: int) -> int:
+    return int(np.searchsorted(index.offsets, row, side="right")) - 1
+
+
+def _box(index: AnnotationIndex, row: int) -> str:
+    return "x {:g}, y {:g}, width {:g}, height {:g}".format(*index.xywh[row])
+
+
+def _size(index: AnnotationIndex, row: int) -> str:
+    height, width = index.sizes[_image_of(index, row)]
+    return f"{width}x{height}"

@@ -1,0 +1,83 @@
+"""From a draw to a sample, and the loaders that batch them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from detection.config.schema import InputConfig
+from detection.data.augment import Augmentation
+from detection.data.image import read_image, resize_image, resize_size
+from detection.data.index import AnnotationIndex
+from detection.data.order import Draw
+from detection.records import Sample, Target, collate
+
+
+class DetectionDataset(Dataset[Sample]):
+    """Images of an index with their targets, as the network takes them.
+
+    Rules for boxes, in this order: they are cut at the image's edges; those with a side under `input.min_side` pixels
+    are dropped; augmentation drops those of which less than `input.min_visibility` stays in the picture. Crowd regions
+    and difficult objects become ignored regions.
+    """
+
+    def __init__(self, index: AnnotationIndex, config: InputConfig, training: bool) -> None:
+        self.index = index
+        self.min_side = config.min_side
+        self.long_side = config.long_side
+        self.augment = Augmentation(config.augment if training else [], config.min_visibility)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, draw: Draw) -> Sample:
+        image = read_image(self.index.path(draw.row))
+        original = (image.shape[0], image.shape[1])
+        boxes, labels, ignored = self._annotations(draw.row, original)
+        image, boxes, rows = self.augment(image, boxes, draw.seed)
+        labels, ignored = labels[rows], ignored[rows]
+        size = (image.shape[0], image.shape[1])
+        goal = resize_size(size, draw.short_side, self.long_side)
+        image = resize_image(image, goal)
+        boxes = boxes * np.array([goal[1] / size[1], goal[0] / size[0]] * 2, dtype=np.float32)
+        target = Target(
+            torch.from_numpy(boxes[~ignored]),
+            torch.from_numpy(labels[~ignored]),
+            torch.from_numpy(boxes[ignored]),
+        )
+        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        return Sample(pixels, target, original, draw.row)
+
+    def _annotations(self, row: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows = self.index.rows(row)
+        boxes = self.index.boxes(row).clip(0, [size[1], size[0]] * 2).astype(np.float32)
+        large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= self.min_side
+        ignored = self.index.crowd[rows] | self.index.difficult[rows]
+        return boxes[large], self.index.labels[rows][large], ignored[large]
+
+
+def loader(
+    dataset: DetectionDataset, order: Iterable[list[Draw]], workers: int, multiple: int, pin: bool
+) -> DataLoader[Any]:
+    """Batches of `dataset` in the given order; canvases have sides that are multiples of `multiple` pixels."""
+    return DataLoader(
+        dataset,
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=partial(collate, multiple=multiple),
+        pin_memory=pin,
+        worker_init_fn=_quiet_worker,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def _quiet_worker(_: int) -> None:
+    """OpenCV under albumentations would start a thread per core in every worker."""
+    import cv2
+
+    cv2.setNumThreads(0)

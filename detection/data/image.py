@@ -1,0 +1,126 @@
+"""Files to pixels: one way to decode an image, upright, in RGB, and one way to resize it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from detection.errors import InputError
+
+Size = tuple[int, int]
+"""(height, width) in pixels; the same as in records.py, without importing torch."""
+
+PIXEL_LIMIT = 89_478_485
+"""A quarter GiB of RGB, the size from which Pillow itself warns: beyond it, a small file may fill the memory."""
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+"""what counts as an image where a folder is listed, in lower case"""
+
+_ORIENTATION_TAG = 0x0112
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_image(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, C-contiguous, turned upright by its EXIF orientation.
+
+    Grey and palette images become RGB. Alpha is dropped and the colours under it are kept, as OpenCV and detectron2 do.
+    16-bit grey is scaled by 1/257, values outside 0..65535 become 0 or 255. CMYK is converted by Pillow's rule, without
+    a colour profile. Of an animation the first frame counts. Raises InputError where the file is missing, unreadable,
+    truncated, in float pixels, or larger than PIXEL_LIMIT.
+    """
+    with _open(path) as image:
+        transpose = _TRANSPOSE.get(_orientation(image))
+        try:
+            image.load()
+            pixels = _to_rgb(image)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        # Pillow's decoders raise whatever a broken file leads them to (OSError, SyntaxError, struct.error, ...).
+        except Exception as error:
+            raise InputError(f"{path}: the image cannot be decoded ({error}); replace or remove the file") from error
+        if transpose is not None:
+            pixels = pixels.transpose(transpose)
+        return np.array(pixels)
+
+
+def image_size(path: Path) -> Size:
+    """(height, width) of the upright image, from the header alone. Raises InputError like `read_image`."""
+    with _open(path) as image:
+        width, height = image.size
+        return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
+def resize_size(size: Size, short_side: int, long_side: int | None = None) -> Size:
+    """Scale `size` (h, w) so that its short side is `short_side`, but its long side at most `long_side`.
+
+    detectron2's rule, with its rounding: 480x640 becomes 800x1067 at 800 and 1333. No side is below 1.
+    """
+    scale = short_side / min(size)
+    height, width = (short_side, scale * size[1]) if size[0] < size[1] else (scale * size[0], short_side)
+    longest = max(height, width)
+    if long_side is not None and longest > long_side:
+        height, width = height * (long_side / longest), width * (long_side / longest)
+    return max(1, int(height + 0.5)), max(1, int(width + 0.5))
+
+
+def resize_image(image: np.ndarray, size: Size) -> np.ndarray:
+    """(H, W, 3) uint8 resized to `size` (h, w) by Pillow's bilinear filter, which is antialiased when it shrinks."""
+    if image.shape[:2] == tuple(size):
+        return image.copy()
+    return np.array(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        image = Image.open(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such image file; check the path and the image folder") from None
+    except Image.UnidentifiedImageError:
+        raise InputError(f"{path}: not an image that Pillow can read; replace or remove the file") from None
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: too large ({error}); scale the image down") from None
+    except Exception as error:  # see read_image
+        raise InputError(f"{path}: the image cannot be opened ({error}); replace or remove the file") from error
+    width, height = image.size
+    if width * height > PIXEL_LIMIT:
+        image.close()
+        raise InputError(f"{path}: {width}x{height} is over the limit of {PIXEL_LIMIT} pixels; scale the image down")
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8; 1 where there is none to apply."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns TIFF upright itself
+    try:
+        # The base class's method: the one of PNG decodes the whole image to find EXIF behind the pixels.
+        orientation = Image.Image.getexif(image).get(_ORIENTATION_TAG, 1)
+    except Exception:  # broken EXIF: every viewer shows such an image as it is stored
+        return 1
+    return orientation if orientation in _TRANSPOSE else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    mode = image.mode
+    if mode == "RGB":
+        return image
+    if mode == "I" or mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.int64)
+        grey = np.clip((values + 128) // 257, 0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if mode == "F":
+        raise InputError("float pixels have no fixed range; save the image with 8 bits a channel")
+    if mode in ("P", "PA"):
+        # Via RGBA, or Pillow warns about palettes with transparent entries.
+        return image.convert("RGBA").convert("RGB")
+    return image.convert("RGB")
