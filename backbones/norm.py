@@ -58,7 +58,7 @@ class FrozenNorm(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
         # Batch norm counts its batches; a frozen one has no use for the count.
         state_dict.pop(f"{prefix}num_batches_tracked", None)
-        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[arg-type]
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:

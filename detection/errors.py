@@ -1,5 +1,7 @@
 """The one exception for what a user can mend."""
 
+from __future__ import annotations
+
 
 class InputError(ValueError):
     """Something given from outside is wrong: a file, an annotation, a config value, a checkpoint.
@@ -7,3 +9,9 @@ class InputError(ValueError):
     The message is one line: what is wrong, in which file and item, how to mend it. The command line prints it and
     exits with status 2; as a `ValueError` it is also what library callers expect.
     """
+
+    def __init__(self, message: str) -> None:
+        # torch's DataLoader raises a worker's exception anew, with the worker's whole traceback as its message.
+        if message.startswith("Caught InputError in DataLoader worker"):
+            message = message.rstrip().rsplit("InputError: ", 1)[-1]
+        super().__init__(message)

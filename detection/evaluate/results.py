@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from detection.atomic import write_atomically
+from detection.data.coco import to_coco
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
 from detection.records import Detections
@@ -56,6 +58,14 @@ def _check_numbers(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, in
         raise InputError(
             f"{index.path(row)}: a detection is not finite; the weights have diverged, use an earlier checkpoint"
         )
+
+
+def ground_truth(index: AnnotationIndex) -> dict[str, Any]:
+    """The index as the COCO dict to evaluate against.
+
+    A VOC `difficult` object becomes a crowd region, which COCO's evaluation neither asks for nor punishes.
+    """
+    return to_coco(replace(index, crowd=index.crowd | index.difficult))
 
 
 def read_results(path: Path | str) -> list[dict[str, Any]]:

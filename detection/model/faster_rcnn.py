@@ -12,12 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backbones.resnet import ResNet
+from backbones.vgg import VGG16
 from detection.model.proposals import ProposalLimits, ProposalSelector
 from detection.model.roi_stage import RoIStage
 from detection.model.rpn import RPN, RPNOutput
 from detection.records import Batch, Detections
 
 LOSS_NAMES = ("rpn_objectness", "rpn_box", "roi_class", "roi_box")
+
+Backbone = ResNet | VGG16
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class FasterRCNN(nn.Module):
     """The detector: losses in training, detections in evaluation.
 
     Args:
-        backbone: has `feature_maps(x) -> list of maps`.
+        backbone: its `feature_maps(x)` gives a list of maps, finest first.
         neck: feature pyramid over them, or None to take the last map alone.
         pixels: what normalises the images.
         training_limits, test_limits: proposals kept in training and in evaluation.
@@ -43,7 +47,7 @@ class FasterRCNN(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Backbone,
         neck: nn.Module | None,
         rpn: RPN,
         selector: ProposalSelector,

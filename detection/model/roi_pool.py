@@ -52,14 +52,15 @@ class RoIPooler(nn.Module):
         if len(maps) == 1:
             return self._pool(maps[0], regions, self.strides[0])
         level = pyramid_level(regions[:, 1:], 2, 1 + len(maps))
-        features = maps[0].new_zeros((len(regions), maps[0].shape[1], self.size, self.size))
+        shape = (len(regions), maps[0].shape[1], self.size, self.size)
+        features = torch.zeros(shape, device=regions.device)
         for i, x in enumerate(maps):
             rows = (level == i).nonzero().squeeze(1)
-            features = features.index_put((rows,), self._pool(x, regions[rows], self.strides[i]).to(features.dtype))
+            features = features.index_put((rows,), self._pool(x, regions[rows], self.strides[i]))
         return features
 
     def _pool(self, x: Tensor, regions: Tensor, stride: int) -> Tensor:
-        regions = regions.to(x.dtype)
+        x = x.float()  # half precision would round the regions' coordinates to whole pixels and worse
         if self.kind == "pool":
             return roi_pool(x, regions, self.size, 1 / stride)
         return roi_align(x, regions, self.size, 1 / stride, self.sampling_ratio, aligned=self.kind == "align")

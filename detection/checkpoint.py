@@ -1,0 +1,78 @@
+"""One file format for what a run leaves: `last.pt` to go on from, `best.pt` to use.
+
+A checkpoint is a dict of plain values and tensors, so that it loads without running any code:
+    format       1
+    config       the whole configuration, nested dicts
+    classes      names, in label order
+    iteration    optimiser steps done
+    metrics      of the last evaluation
+    model        state dict of the weights to use: averaged ones where the run averages
+    training     for `last.pt`: trained weights, average, optimiser, scaler and progress
+    versions     of this toolkit, torch and torchvision
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from detection.atomic import write_atomically
+from detection.errors import InputError
+
+FORMAT = 1
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint; a reader finds the old file or the new one, never half of one."""
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **content}, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU. Raises `InputError` where the file is none of ours."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not a readable checkpoint ({reason}); give a best.pt or last.pt") from error
+    if not is_checkpoint(content):
+        raise InputError(f"{path}: not a checkpoint that `frcnn train` wrote; give its best.pt or last.pt")
+    if content["format"] != FORMAT:
+        raise InputError(f"{path}: checkpoint format {content['format']}, but this version reads format {FORMAT}")
+    return content
+
+
+def is_checkpoint(content: object) -> bool:
+    return isinstance(content, dict) and {"format", "config", "classes", "model"} <= content.keys()
+
+
+def load_weights(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Fill the whole model. Raises `InputError` naming the first tensor that does not fit."""
+    own = model.state_dict()
+    for name in [*own, *state]:
+        if name not in state or name not in own or own[name].shape != state[name].shape:
+            has = tuple(state[name].shape) if name in state else "nothing"
+            wants = tuple(own[name].shape) if name in own else "nothing"
+            raise InputError(
+                f"{path}: holds another architecture: {name} is {has} there and {wants} here; "
+                "use the model settings it was trained with"
+            )
+    model.load_state_dict(state)
+
+
+def load_matching(model: nn.Module, state: dict[str, Tensor], path: Path) -> list[str]:
+    """Fill what fits, to fine-tune on other classes; returns the names left as they were.
+
+    Only the class-dependent layers of the predictor may differ; anything else raises `InputError`.
+    """
+    own = model.state_dict()
+    replaced = [k for k in own if k.startswith("roi_stage.predictor.") and own[k].shape != state.get(k, own[k]).shape]
+    load_weights(model, {**state, **{k: own[k] for k in replaced}}, path)
+    return replaced

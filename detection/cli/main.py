@@ -1,0 +1,70 @@
+"""`frcnn COMMAND ...`: finds the command, runs it, and turns what a user can mend into one line and status 2.
+
+Nothing heavy is imported before the command is known, so that help is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+COMMANDS = {
+    "train": "train or fine-tune a detector on your data",
+    "evaluate": "AP of a checkpoint or of a file of predictions",
+    "predict": "detect objects in images; write JSON and pictures",
+}
+
+HELP = """usage: frcnn COMMAND [options]
+
+Faster R-CNN with ResNet backbones.
+
+commands:
+{commands}
+
+`frcnn COMMAND --help` lists the options. Two starts:
+  frcnn train --data shapes --output runs/shapes     the embedded dataset
+  frcnn train --data PATH                            your COCO JSON, PASCAL VOC or YOLO folder, no config needed
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 2 something to mend, 128 + n stopped by signal n."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP.format(commands="\n".join(f"  {name:10} {text}" for name, text in COMMANDS.items())))
+        return 0
+    if arguments[0] == "--version":
+        from detection import __version__
+
+        print(f"frcnn {__version__}")
+        return 0
+    name = arguments[0]
+    if name not in COMMANDS:
+        return _refuse(f"there is no command {name!r}; commands are {', '.join(COMMANDS)}")
+    return _run(name, arguments[1:])
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    from detection.errors import InputError
+
+    try:
+        return importlib.import_module(f"detection.cli.{name}").main(arguments)
+    except InputError as error:
+        return _refuse(str(error))
+    except PermissionError as error:
+        return _refuse(f"{error.filename}: no permission ({error.strerror})")
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except RuntimeError as error:
+        if "out of memory" not in str(error):
+            raise
+        return _refuse("the device is out of memory; lower train.batch, input.train_short_sides or input.long_side")
+
+
+def _refuse(message: str) -> int:
+    print(f"frcnn: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2

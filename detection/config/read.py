@@ -1,0 +1,73 @@
+"""Configuration from YAML and dotted options, typed and checked; wrong keys and values are refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+
+from detection.config.schema import Config
+from detection.config.validate import validate
+from detection.errors import InputError
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+def config_parser(program: str, description: str) -> ArgumentParser:
+    """A parser with an option for every field of `Config`, `--config FILE` and `--print_config`."""
+    parser = ArgumentParser(prog=program, description=description, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
+    parser.add_class_arguments(Config, as_group=False)
+    return parser
+
+
+def read_config(parser: ArgumentParser, arguments: list[str], defaults: dict[str, Any] | None = None) -> Config:
+    """The config of a command line. `defaults`, dotted keys with values, yield to the file and the options.
+
+    Raises `InputError` for an unknown key, a wrong type, a value out of range or a combination that cannot be.
+    """
+    try:
+        if defaults:
+            parser.set_defaults(defaults)
+        parsed = parser.parse_args(arguments)
+    except (ArgumentError, OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(one_line(error)) from error
+    return to_config(parsed, parser)
+
+
+def to_config(parsed: Namespace, parser: ArgumentParser) -> Config:
+    """The checked dataclass of what a parser returned."""
+    names = {field.name for field in dataclasses.fields(Config)}
+    made = parser.instantiate_classes(parsed)
+    config = Config(**{name: made[name] for name in names})
+    validate(config)
+    return config
+
+
+def from_dict(content: dict[str, Any], origin: Path) -> Config:
+    """The config that a checkpoint holds."""
+    parser = config_parser("frcnn", "")
+    try:
+        return to_config(parser.parse_object(content), parser)
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise InputError(f"{origin}: its configuration is not of this version: {one_line(error)}") from error
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Plain nested values, ready for YAML and checkpoints."""
+    return dataclasses.asdict(config)
+
+
+def to_yaml(config: Config) -> str:
+    return yaml.safe_dump(to_dict(config), sort_keys=False)
+
+
+def one_line(error: Exception) -> str:
+    """jsonargparse explains over several lines what concerns us in one."""
+    text = str(getattr(error, "message", None) or error)
+    text = re.sub(r"\s+", " ", text).strip()
+    return text.removeprefix("Validation failed: ").removeprefix("Parser key ")

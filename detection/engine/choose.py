@@ -1,0 +1,67 @@
+"""Settings for data that nobody wrote a config for: what a practitioner would pick by looking at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from detection.data.index import AnnotationIndex
+
+SMALLEST_OBJECT = 16.0
+"""Input sizes are raised until the smaller objects (the 10th percentile) have this many pixels a side."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """key: dotted name of a setting; value; reason: why, in a few words."""
+
+    key: str
+    value: Any
+    reason: str
+
+
+def choose_settings(index: AnnotationIndex, device: str, has_val: bool) -> list[Choice]:
+    """Model, input size, anchors and schedule for fine-tuning on `index` with a device of type `device`.
+
+    The choices aim at a good detector in an evening: about 30 minutes to an hour on a CPU, less on a GPU.
+    """
+    gpu = device == "cuda"
+    batch = min(8 if gpu else 2, len(index))
+    images = max(12 * len(index), 16000) if gpu else int(np.clip(12 * len(index), 1200, 4000))
+    iterations = max(images // batch, 1)
+    evaluations = max(iterations // 10, len(index) // batch, 1)
+    choices = [
+        Choice("model.backbone", "resnet50" if gpu else "resnet18", f"fits a {'GPU' if gpu else 'CPU'}"),
+        Choice("train.batch", batch, "images an iteration"),
+        Choice("train.iterations", iterations, f"{iterations * batch / len(index):.1f} epochs of {len(index)} images"),
+        Choice("train.lr", 0.01 if gpu else 0.005, f"for batches of {batch}"),
+        Choice("train.schedule", "cosine", "no steps to tune"),
+        Choice("train.warmup", min(500, iterations // 4), "iterations"),
+        Choice("train.clip", 10.0, "guards against a bad batch"),
+        Choice("train.evaluate_every", min(evaluations, iterations), "iterations"),
+        Choice("train.amp", "bf16" if gpu else "off", "fastest on this device"),
+        Choice("dataset.invalid", "skip", "flawed images and boxes are left out and counted"),
+    ]
+    if not has_val:
+        choices.append(Choice("dataset.val_fraction", 0.2, "no validation split: a seeded part is held out"))
+    return choices + _input_size(index, gpu)
+
+
+def _input_size(index: AnnotationIndex, gpu: bool) -> list[Choice]:
+    native = float(np.median(index.sizes.min(axis=1)))
+    sides = np.sqrt(np.maximum(index.xywh[:, 2] * index.xywh[:, 3], 0))
+    small = float(np.quantile(sides[sides > 0], 0.1)) if (sides > 0).any() else native / 4
+    least, most = (480, 800) if gpu else (256, 480)
+    usual = np.clip(native, least, 640 if gpu else 320)
+    wanted = native * SMALLEST_OBJECT / small
+    short = int(np.clip(max(usual, wanted), least, most)) // 32 * 32
+    scaled = small * short / native
+    base = next((a for a in (32.0, 16.0) if a <= scaled), 8.0)
+    return [
+        Choice("input.train_short_sides", [int(short * f) // 32 * 32 for f in (0.8, 0.9, 1.0)], "pixels, one a batch"),
+        Choice("input.test_short_side", short, f"images are {native:.0f}; small objects become {scaled:.0f} pixels"),
+        Choice("input.long_side", short * 5 // 3, "pixels"),
+        Choice("model.anchors.sizes", [[base * 2**i] for i in range(5)], "from the size of the small objects"),
+    ]

@@ -1,0 +1,67 @@
+"""From what a config says of the data to checked annotation indices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from detection.config.schema import Config
+from detection.data.check import check_index
+from detection.data.index import AnnotationIndex
+from detection.data.locate import Source, locate, split_index
+from detection.data.shapes import default_cache, write_shapes
+from detection.errors import InputError
+
+SHAPES_TRAIN, SHAPES_VAL, SHAPES_SIZE = 600, 100, 320
+"""Images of the embedded dataset, and their side in pixels."""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Checked indices; val is None where the config wants none. notes: one line for each thing a user should know."""
+
+    train: AnnotationIndex
+    val: AnnotationIndex | None
+    notes: list[str]
+
+
+def find_data(config: Config) -> Source:
+    """The data source that `config.data` names; `shapes` is drawn into the cache on first use."""
+    if config.data is None:
+        raise InputError("data: give --data PATH (COCO JSON, PASCAL VOC or YOLO), or --data shapes to try it out")
+    if config.data == "shapes":
+        return locate(write_shapes(default_cache() / "shapes", SHAPES_TRAIN, SHAPES_VAL, SHAPES_SIZE))
+    images = None if config.dataset.images is None else Path(config.dataset.images)
+    return locate(Path(config.data), config.dataset.format, images)
+
+
+def load_splits(config: Config) -> Splits:
+    """Both splits of a training run. Without a validation split, part of the training split is held out."""
+    source, dataset = find_data(config), config.dataset
+    train, notes = checked(source.read(dataset.train), config)
+    if dataset.val is None:
+        return Splits(train, None, notes)
+    if dataset.val in source.splits:
+        val, more = checked(source.read(dataset.val, train.class_names), config)
+        return Splits(train, val, [*notes, *more])
+    train, val = split_index(train, dataset.val_fraction, config.seed)
+    held = f"no split {dataset.val!r}: held out {len(val)} of {len(train) + len(val)} images (seed {config.seed})"
+    return Splits(train, val, [*notes, held])
+
+
+def load_split(config: Config, split: str, classes: tuple[str, ...]) -> tuple[AnnotationIndex, list[str]]:
+    """One split to evaluate on, with the classes of the model; a held-out part is the one held out in training."""
+    source = find_data(config)
+    if split in source.splits:
+        return checked(source.read(split, classes), config)
+    if split == config.dataset.val:
+        splits = load_splits(replace(config))
+        assert splits.val is not None
+        return splits.val, splits.notes
+    raise InputError(f"{config.data}: has no split {split!r}; there is {', '.join(source.splits)}")
+
+
+def checked(index: AnnotationIndex, config: Config) -> tuple[AnnotationIndex, list[str]]:
+    """The index by the policy `dataset.invalid`. Skipping decodes every image once, so that none fails in training."""
+    policy = config.dataset.invalid
+    return check_index(index, policy, decode=policy == "skip")

@@ -1,0 +1,98 @@
+"""Learning to detect: losses of a batch, and validation with AP, losses and pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from detection import parallel
+from detection.data.dataset import DetectionDataset, loader
+from detection.data.image import read_image
+from detection.data.order import EvaluationOrder
+from detection.engine.journal import Journal
+from detection.evaluate.coco_ap import CocoResult, evaluate_coco
+from detection.evaluate.results import ground_truth, to_results
+from detection.evaluate.run import run_detector
+from detection.model.faster_rcnn import FasterRCNN
+from detection.predict.draw import contact_sheet, draw
+from detection.records import Batch, Detections
+
+PICTURE_SCORE = 0.5
+"""Detections drawn score at least this."""
+
+
+class DetectionTask:
+    """Validation over `dataset`, or none where there is no validation split.
+
+    batch, short_side, workers: as the evaluation config has them. pictures: images drawn at each evaluation.
+    `result`, `results` and `picture` are those of the last evaluation: numbers, COCO results, drawing.
+    """
+
+    def __init__(
+        self,
+        dataset: DetectionDataset | None,
+        short_side: int,
+        batch: int,
+        workers: int,
+        backend: str,
+        pictures: int,
+        device: torch.device,
+        journal: Journal | None,
+    ) -> None:
+        self.dataset = dataset
+        self.short_side = short_side
+        self.batch = batch
+        self.workers = workers
+        self.backend = backend
+        self.pictures = pictures
+        self.device = device
+        self.journal = journal
+        self.result: CocoResult | None = None
+        self.results: list[dict[str, Any]] = []
+        self.picture: np.ndarray | None = None
+
+    def losses(self, model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], int]:
+        batch = batch.to(self.device)
+        return model(batch), len(batch.indices)
+
+    def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
+        """The 12 COCO numbers and the validation losses, `loss` being their sum; the same on every rank."""
+        assert isinstance(model, FasterRCNN)
+        if self.dataset is None:
+            return {}
+        rows, detections, losses = self._over_all_ranks(model)
+        index = self.dataset.index
+        self.results = to_results(detections, index, rows)
+        self.result = evaluate_coco(ground_truth(index), self.results, self.backend)
+        if self.journal and self.pictures:
+            self.picture = self._draw(rows, detections)
+            self.journal.picture("detections | ground truth", iteration, self.picture)
+        return {**self.result.stats, "loss": sum(losses.values()), **losses}
+
+    def _draw(self, rows: list[int], detections: list[Detections]) -> np.ndarray:
+        """Detections beside ground truth, for images spread over the split."""
+        assert self.dataset is not None
+        index, found = self.dataset.index, dict(zip(rows, detections))
+        chosen = np.unique(np.linspace(0, len(index) - 1, min(self.pictures, len(index))).astype(int))
+        pairs = []
+        for row in chosen.tolist():
+            image, certain = read_image(index.path(row)), found[row].above(PICTURE_SCORE)
+            left = draw(image, certain.boxes.numpy(), certain.labels.numpy(), index.class_names, certain.scores.numpy())
+            right = draw(image, index.boxes(row), index.labels[index.rows(row)], index.class_names)
+            pairs.append([left, right])
+        return contact_sheet(pairs, ["detections", "ground truth"])
+
+    def _over_all_ranks(self, model: FasterRCNN) -> tuple[list[int], list[Detections], dict[str, float]]:
+        assert self.dataset is not None
+        order = EvaluationOrder(len(self.dataset), self.batch, self.short_side, parallel.rank(), parallel.world())
+        batches = loader(self.dataset, order, self.workers, model.size_multiple, pin=self.device.type == "cuda")
+        mine = run_detector(model, batches, self.device, losses=True)
+        parts = parallel.gather(mine)
+        images = sum(len(p.rows) for p in parts)
+        names = next((p.losses for p in parts if p.losses), {})
+        losses = {n: sum(p.losses.get(n, 0.0) * len(p.rows) for p in parts) / images for n in names}
+        pairs = sorted(((r, d) for p in parts for r, d in zip(p.rows, p.detections)), key=lambda pair: pair[0])
+        return [r for r, _ in pairs], [d for _, d in pairs], losses

@@ -1,0 +1,113 @@
+"""What a run tells: progress on the terminal, `metrics.jsonl`, `results.csv` and TensorBoard.
+
+`metrics.jsonl` has a line per report, `results.csv` a row per evaluation. A resumed run cuts off what was written past
+the checkpoint, so that no iteration appears twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from detection.atomic import write_atomically
+
+
+class Journal:
+    """Reports of one run of `total` iterations, from iteration `start` on, into `folder` and on the terminal."""
+
+    def __init__(self, folder: Path, total: int, start: int = 0) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+        self.folder = folder
+        self.total = total
+        self.start = start
+        self._rows = _rows_until(folder / "metrics.jsonl", start)
+        write_atomically(folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in self._rows).encode())
+        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1 if start else None)
+        self._began = time.monotonic()
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._bar: Any = None
+
+    def say(self, text: str) -> None:
+        """A line that stays on the terminal."""
+        self._console.print(text, markup=False)
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[None]:
+        """Within it, on a terminal, a live line shows the last report and moves with every `step`."""
+        if not self._console.is_terminal:
+            yield
+            return
+        columns = (BarColumn(bar_width=16), MofNCompleteColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, TextColumn("ETA"), TimeRemainingColumn(), console=self._console) as bar:
+            task = bar.add_task("starting", total=self.total, completed=self.start)
+            self._bar = (bar, task)
+            yield
+        self._bar = None
+
+    def step(self, iteration: int) -> None:
+        if self._bar:
+            self._bar[0].update(self._bar[1], completed=iteration)
+
+    def report(self, iteration: int, values: dict[str, float], images_per_second: float) -> None:
+        """Loss parts and the learning rate (`lr`) of a training iteration."""
+        self._write("train", iteration, {**values, "images_per_second": images_per_second})
+        parts = "  ".join(f"{name} {value:.3f}" for name, value in values.items() if name != "lr")
+        text = f"{parts}  lr {values['lr']:.2g}  {images_per_second:.1f} images/s"
+        if self._bar:
+            self._bar[0].update(self._bar[1], description=text)
+        else:
+            self.say(f"{iteration:>{len(str(self.total))}}/{self.total}  {text}  ETA {self._remaining(iteration)}")
+
+    def evaluation(self, iteration: int, values: dict[str, float]) -> None:
+        """Validation metrics and losses."""
+        self._write("val", iteration, values)
+        rows = [r for r in self._rows if r["kind"] == "val"]
+        names = dict.fromkeys(name for row in rows for name in row if name != "kind")
+        with io.StringIO(newline="") as table:
+            writer = csv.DictWriter(table, list(names), extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+            write_atomically(self.folder / "results.csv", table.getvalue().encode())
+        self.say(f"iteration {iteration}: " + "  ".join(f"{name} {value:.3f}" for name, value in values.items()))
+
+    def picture(self, name: str, iteration: int, picture: np.ndarray) -> None:
+        """(H, W, 3) uint8 for TensorBoard."""
+        self._events.add_image(name, picture, iteration, dataformats="HWC")
+
+    def close(self) -> None:
+        self._events.close()
+
+    def _write(self, kind: str, iteration: int, values: dict[str, float]) -> None:
+        row = {"kind": kind, "iteration": iteration, **{k: round(v, 6) for k, v in values.items()}}
+        self._rows.append(row)
+        with (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        for name, value in values.items():
+            self._events.add_scalar(f"{kind}/{name}", value, iteration)
+
+    def _remaining(self, iteration: int) -> timedelta:
+        seconds = (time.monotonic() - self._began) / max(iteration - self.start, 1) * (self.total - iteration)
+        return timedelta(seconds=round(seconds))
+
+
+def _rows_until(path: Path, iteration: int) -> list[dict[str, Any]]:
+    """Reports up to `iteration`: those past the checkpoint that a run goes on from are made again."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):  # a killed run may leave half a line
+            row = json.loads(line)
+            if row["iteration"] <= iteration:
+                rows.append(row)
+    return rows

@@ -1,0 +1,52 @@
+"""A trained detector for images that nobody annotated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from detection.data.image import resize_image, resize_size
+from detection.model.faster_rcnn import FasterRCNN
+from detection.records import Detections, Sample, collate
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A model with all that prediction needs.
+
+    class_names: in label order; short_side, long_side: input size in pixels, as in training; device: where it runs.
+    """
+
+    model: FasterRCNN
+    class_names: tuple[str, ...]
+    short_side: int
+    long_side: int
+    device: torch.device
+
+    @torch.inference_mode()
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        """Detections of each image, (H, W, 3) uint8 RGB of any size, in the image's own pixels.
+
+        Images are padded to one canvas, which moves results a little; one at a time gives the numbers of evaluation.
+        """
+        if not images:
+            return []
+        batch = collate([self._sample(i, image) for i, image in enumerate(images)], self.model.size_multiple)
+        self.model.eval()
+        batch = batch.to(self.device)
+        return [found.to("cpu") for found in self.model.detect(self.model.maps(batch), batch)]
+
+    def _sample(self, row: int, image: np.ndarray) -> Sample:
+        original = (image.shape[0], image.shape[1])
+        resized = resize_image(image, resize_size(original, self.short_side, self.long_side))
+        pixels = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+        return Sample(pixels, None, original, row)
+
+
+def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Consecutive parts of `items` of at most `size`."""
+    for i in range(0, len(items), size):
+        yield items[i : i + size]
