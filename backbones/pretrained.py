@@ -53,12 +53,17 @@ def _differs(own: Tensor | None, given: Tensor) -> bool:
     return own is not None and own.shape != given.shape
 
 
+def _reason(error: Exception) -> str:
+    """Its message cut to a line; its type where it has none, as for an empty file."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """The state dict in the file `path`, in float32. Only tensors and plain values are unpickled."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
-        raise WeightsError(f"{path}: not a readable weights file ({str(error).splitlines()[0]})") from error
+        raise WeightsError(f"{path}: not a readable weights file ({_reason(error)})") from error
     for key in ("model", "state_dict", "backbone"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -83,6 +88,6 @@ def fetch_state(architecture: str, name: str) -> dict[str, Tensor]:
         cache = Path(torch.hub.get_dir()) / "checkpoints"
         file = Path(weights.url).name
         raise WeightsError(
-            f"weights {name} of {architecture} could not be downloaded ({error}); "
+            f"weights {name} of {architecture} could not be downloaded ({_reason(error)}); "
             f"fetch {weights.url} elsewhere and put it at {cache / file}, or give a local file"
         ) from error
