@@ -20,7 +20,7 @@ from detection.errors import InputError
 
 CLASS_NAMES = ("circle", "rectangle", "triangle", "star", "cross", "ring")
 MARKER = "shapes.json"
-VERSION = 1
+VERSION = 2
 """of the drawing; a new one makes old caches be drawn again"""
 
 SIDES = ((28, 38, 0.25), (38, 110, 0.45), (120, 200, 0.3))
@@ -29,8 +29,10 @@ MAX_SHARE = 0.75
 """of the picture's side that a diameter may take"""
 MIN_SIZE = 64
 """pixels of a picture's side; a small shape takes half of it"""
-MAX_OBJECTS = 6
-MIN_VISIBLE = 0.5
+MIN_OBJECTS, MAX_OBJECTS = 2, 6
+MAX_TURN = np.pi / 6
+"""radians either way"""
+MIN_VISIBLE = 0.6
 """share of a shape that the shapes before it leave visible"""
 MAX_IOU = 0.4
 """of two boxes; non-maximum suppression at .5 must be able to keep both"""
@@ -96,7 +98,7 @@ def draw_scene(size: int, generator: np.random.Generator) -> tuple[np.ndarray, l
     canvas = _background(size, generator)
     placed: list[_Shape] = []
     visible: list[np.ndarray] = []
-    sides = [_side(generator) for _ in range(int(generator.integers(1, MAX_OBJECTS + 1)))]
+    sides = [_side(generator) for _ in range(int(generator.integers(MIN_OBJECTS, MAX_OBJECTS + 1)))]
     # Large ones first: they find no place between others, and would hide them.
     for side in sorted(sides, reverse=True):
         for _attempt in range(20):
@@ -227,7 +229,7 @@ def _place(size: int, side: float, generator: np.random.Generator) -> _Shape:
     """A shape of random class, stretch, turn and place; at most a sixth of its diameter leaves the image."""
     label = int(generator.integers(len(CLASS_NAMES)))
     squeeze = generator.uniform(0.5, 1.0) if CLASS_NAMES[label] == "rectangle" else generator.uniform(0.8, 1.0)
-    angle = generator.uniform(0, 2 * np.pi)
+    angle = generator.uniform(-MAX_TURN, MAX_TURN)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     margin = side / 3
     centre = generator.uniform(margin, size - margin, 2)

@@ -12,7 +12,7 @@ from detection.data.locate import Source, locate, split_index
 from detection.data.shapes import default_cache, write_shapes
 from detection.errors import InputError
 
-SHAPES_TRAIN, SHAPES_VAL, SHAPES_SIZE = 600, 100, 320
+SHAPES_TRAIN, SHAPES_VAL, SHAPES_SIZE = 800, 100, 224
 """Images of the embedded dataset, and their side in pixels."""
 
 

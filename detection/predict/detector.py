@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +46,3 @@ class Detector:
         return Sample(pixels, None, original, row)
 
 
-def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """Consecutive parts of `items` of at most `size`."""
-    for i in range(0, len(items), size):
-        yield items[i : i + size]

@@ -1,0 +1,39 @@
+"""A parser whose complaints are one line, like all others."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from detection.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises `InputError` instead of printing its usage."""
+
+    def __init__(self, program: str, description: str) -> None:
+        formatter = argparse.ArgumentDefaultsHelpFormatter
+        super().__init__(prog=program, description=description, formatter_class=formatter, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def at_least(lowest: int) -> type:
+    """A whole number not below `lowest`, as an argparse type."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f"{value} is below {lowest}")
+        return value
+
+    return number  # type: ignore[return-value]
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1, as an argparse type."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} does not lie in 0..1")
+    return value

@@ -1,0 +1,122 @@
+"""`frcnn evaluate`: a checkpoint on a dataset, or a file of predictions against one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from detection.cli.arguments import Parser, at_least
+from detection.errors import InputError
+
+DESCRIPTION = """AP of a checkpoint, or of predictions in COCO's result format, on one split of a dataset. A checkpoint
+brings its own dataset; --data names another one with the same classes."""
+
+
+def main(arguments: list[str]) -> int:
+    args = _parser().parse_args(arguments)
+    if (args.checkpoint is None) == (args.predictions is None):
+        raise InputError("give either --checkpoint FILE or --predictions FILE with --data PATH")
+    if args.predictions is not None:
+        return _predictions(args)
+    return _checkpoint(args)
+
+
+def _parser() -> Parser:
+    parser = Parser("frcnn evaluate", DESCRIPTION)
+    parser.add_argument("--checkpoint", type=Path, help="best.pt or last.pt of a run")
+    parser.add_argument("--predictions", type=Path, help="JSON in COCO's result format")
+    parser.add_argument("--data", help="dataset: a folder or annotation file, or `shapes`")
+    parser.add_argument("--split", help="split of it; default the validation split")
+    parser.add_argument("--format", choices=["auto", "coco", "voc", "yolo"], help="format of the annotations")
+    parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
+    parser.add_argument("--invalid", choices=["error", "skip"], help="bad images and boxes: stop, or leave out")
+    parser.add_argument("--metric", choices=["coco", "voc"], default="coco", help="COCO's 12 numbers, or VOC's AP")
+    parser.add_argument("--backend", choices=["hotcoco", "pycocotools"], default="hotcoco", help="COCO evaluation by")
+    parser.add_argument("--batch", type=at_least(1), default=1, help="images at once; padding moves results a little")
+    parser.add_argument("--short_side", type=at_least(32), help="input size in pixels; default as in training")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--output", type=Path, help="folder for predictions.json, evaluation.json and detections.png")
+    return parser
+
+
+def _predictions(args: argparse.Namespace) -> int:
+    from detection.config.schema import Config
+    from detection.engine.datasets import find_data
+    from detection.evaluate.results import read_results
+
+    config = _with_data(Config(), args)
+    split = args.split
+    source = find_data(config)
+    if split is None:
+        split = "val" if "val" in source.splits else next(iter(source.splits))
+    _print_scores(source.read(split), read_results(args.predictions), args)
+    return 0
+
+
+def _checkpoint(args: argparse.Namespace) -> int:
+    from detection import parallel
+    from detection.data.dataset import DetectionDataset
+    from detection.engine.datasets import load_split
+    from detection.engine.detection_task import DetectionTask
+    from detection.engine.restore import load_detector
+
+    device = parallel.start(parallel.choose_device(args.device))
+    try:
+        detector, config = load_detector(args.checkpoint, device)
+        config = _with_data(config, args)
+        split = args.split or config.dataset.val or "val"
+        index, notes = load_split(config, split, detector.class_names)
+        dataset = DetectionDataset(index, config.input, training=False)
+        short, workers = args.short_side or config.input.test_short_side, config.input.workers
+        task = DetectionTask(dataset, short, args.batch, workers, args.backend, 8 if args.output else 0, device, None)
+        metrics = task.evaluate(detector.model, 0)
+        if parallel.rank() == 0:
+            for note in notes:
+                print(note)
+            names = ("rpn_objectness", "rpn_box", "roi_class", "roi_box", "loss")
+            print(f"{split}: " + "  ".join(f"{name} {metrics[name]:.4f}" for name in names))
+            _print_scores(index, task.results, args)
+            if args.output:
+                _write(args.output, task)
+    finally:
+        parallel.stop()
+    return 0
+
+
+def _with_data(config: Any, args: argparse.Namespace) -> Any:
+    """The config with what the command line says of the data."""
+    dataset = replace(
+        config.dataset,
+        format=args.format or ("auto" if args.data else config.dataset.format),
+        images=args.images or (None if args.data else config.dataset.images),
+        invalid=args.invalid or config.dataset.invalid,
+    )
+    return replace(config, data=args.data or config.data, dataset=dataset)
+
+
+def _print_scores(index: Any, results: list[dict[str, Any]], args: argparse.Namespace) -> None:
+    from detection.evaluate.coco_ap import evaluate_coco
+    from detection.evaluate.report import per_class_table, summary_table, voc_table
+    from detection.evaluate.results import ground_truth
+    from detection.evaluate.voc_ap import evaluate_voc, voc_arrays
+
+    if args.metric == "voc":
+        print(voc_table(evaluate_voc(*voc_arrays(index, results))))
+        return
+    result = evaluate_coco(ground_truth(index), results, args.backend)
+    print(f"{summary_table(result)}\n\n{per_class_table(result)}")
+
+
+def _write(folder: Path, task: Any) -> None:
+    from detection.atomic import write_atomically
+    from detection.evaluate.report import to_json
+    from detection.evaluate.results import write_results
+    from detection.predict.output import save_picture
+
+    write_results(folder / "predictions.json", task.results)
+    write_atomically(folder / "evaluation.json", json.dumps(to_json(task.result), indent=1).encode())
+    save_picture(folder / "detections.png", task.picture)
+    print(f"\nwrote predictions.json, evaluation.json and detections.png into {folder}")

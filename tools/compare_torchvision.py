@@ -1,0 +1,120 @@
+"""torchvision's FasterRCNN trained exactly as `frcnn train --config FILE` trains ours, to compare the two.
+
+Same initial backbone weights, images, order, flips, sizes, schedule and optimiser rules: the batches and the loop are
+ours, the model and its losses torchvision's with its defaults. Evaluated on the validation split like ours.
+
+    python tools/compare_torchvision.py --config configs/bccd.yaml --data PATH --model.weights resnet18.pt \
+        --output runs/bccd-torchvision
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+
+from backbones.pretrained import read_state
+from detection.atomic import write_atomically
+from detection.config.read import config_parser, read_config, to_yaml
+from detection.config.schema import Config
+from detection.data.dataset import DetectionDataset, loader
+from detection.data.order import EvaluationOrder, TrainingOrder
+from detection.engine.datasets import load_splits
+from detection.engine.journal import Journal
+from detection.engine.loop import Loop, LoopSettings
+from detection.engine.optimizer import LearningRate, build_optimizer
+from detection.errors import InputError
+from detection.evaluate.coco_ap import evaluate_coco
+from detection.evaluate.report import summary_table, to_json
+from detection.evaluate.results import ground_truth, to_results
+from detection.geometry.boxes import rescale
+from detection.records import Batch, Detections
+
+
+def build_peer(config: Config, classes: int) -> FasterRCNN:
+    """torchvision's detector with the backbone weights and the freezing of `config`, everything else its default."""
+    body = resnet_fpn_backbone(
+        backbone_name=config.model.backbone, weights=None, trainable_layers=5 - (config.model.freeze or 0)
+    )
+    if config.model.weights is not None:
+        state = {k: v for k, v in read_state(Path(config.model.weights)).items() if not k.startswith("fc.")}
+        body.body.load_state_dict(state, strict=False)
+    return FasterRCNN(body, num_classes=classes + 1, _skip_resize=True)
+
+
+class PeerTask:
+    """Our batches into torchvision's model; its losses and detections out."""
+
+    def __init__(self, dataset: DetectionDataset, config: Config) -> None:
+        self.dataset, self.config = dataset, config
+        self.results: list[dict[str, Any]] = []
+
+    def losses(self, model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], int]:
+        assert batch.targets is not None
+        targets = [{"boxes": t.boxes, "labels": t.labels + 1} for t in batch.targets]
+        return model(self._images(batch), targets), len(batch.indices)
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
+        model.eval()
+        index, config = self.dataset.index, self.config
+        order = EvaluationOrder(len(index), 1, config.input.test_short_side)
+        self.results = []
+        for batch in loader(self.dataset, order, config.input.workers, 1, pin=False):
+            for found, row, size, original in zip(
+                model(self._images(batch)), batch.indices, batch.sizes, batch.original_sizes
+            ):
+                boxes = rescale(found["boxes"], size, original)
+                detections = Detections(boxes, found["scores"], found["labels"] - 1, original)
+                self.results += to_results([detections], index, [row])
+        return evaluate_coco(ground_truth(index), self.results, config.evaluate.backend).stats
+
+    @staticmethod
+    def _images(batch: Batch) -> list[Tensor]:
+        return [image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes)]
+
+
+def main(arguments: list[str]) -> int:
+    parser = config_parser("compare_torchvision.py", "Train torchvision's FasterRCNN as `frcnn train` trains ours.")
+    config = read_config(parser, arguments)
+    splits = load_splits(config)
+    assert splits.val is not None, "the comparison needs a validation split"
+    torch.manual_seed(config.seed)
+    model = build_peer(config, len(splits.train.class_names))
+    train, data, folder = config.train, config.input, Path(config.output)
+    order = TrainingOrder(splits.train.sizes, train.batch, data.train_short_sides, config.seed, stop=1)
+    total = train.iterations or round(float(train.epochs or 0) * order.steps_per_epoch)
+    order.stop = total
+    task = PeerTask(DetectionDataset(splits.val, data, training=False), config)
+    optimizer = build_optimizer(model, train.lr, train.momentum, train.weight_decay, train.norm_decay, 1e-4)
+    rate = LearningRate(
+        train.lr, total, train.schedule, tuple(train.steps), train.gamma, min(train.warmup, total // 4), 0.001
+    )
+    settings = LoopSettings(
+        total, 1, config.seed, 0, 1, train.clip, "off", train.log_every, total, total, train.metric, None
+    )
+    write_atomically(folder / "config.yaml", to_yaml(config).encode())
+    journal = Journal(folder, total)
+    loop = Loop(model, task, optimizer, rate, None, settings, lambda name: None, journal)
+    began = time.monotonic()
+    batches = loader(DetectionDataset(splits.train, data, training=True), order, data.workers, 1, pin=False)
+    loop.run(iter(batches))
+    journal.close()
+    result = evaluate_coco(ground_truth(splits.val), task.results, config.evaluate.backend)
+    print(f"{time.monotonic() - began:.0f} s for {total} iterations and the evaluation\n\n{summary_table(result)}")
+    write_atomically(folder / "evaluation.json", json.dumps(to_json(result), indent=1).encode())
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except InputError as error:
+        sys.exit(f"compare_torchvision.py: error: {error}")
