@@ -24,6 +24,7 @@ from detection.atomic import write_atomically
 from detection.errors import InputError
 
 FORMAT = 1
+COUNTER = ".num_batches_tracked"
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
@@ -70,9 +71,13 @@ def load_weights(model: nn.Module, state: dict[str, Tensor], path: Path) -> None
 def load_matching(model: nn.Module, state: dict[str, Tensor], path: Path) -> list[str]:
     """Fill what fits, to fine-tune on other classes; returns the names left as they were.
 
-    Only the class-dependent layers of the predictor may differ; anything else raises `InputError`.
+    Only the class-dependent layers of the predictor may differ, and batch norms may have been frozen or be so now;
+    anything else raises `InputError`.
     """
     own = model.state_dict()
+    # Batches counted, which frozen norms do not do; nothing is computed from it.
+    state = {k: v for k, v in state.items() if k in own or not k.endswith(COUNTER)}
+    state |= {k: own[k] for k in own if k not in state and k.endswith(COUNTER)}
     replaced = [k for k in own if k.startswith("roi_stage.predictor.") and own[k].shape != state.get(k, own[k]).shape]
     load_weights(model, {**state, **{k: own[k] for k in replaced}}, path)
     return replaced

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -62,6 +63,12 @@ def _choose(config: Config, arguments: list[str]) -> tuple[Config, Any]:
         choices = [c for c in choices if c.key != "train.iterations"]
     defaults = {c.key: c.value for c in choices}
     chosen = read_config(config_parser("frcnn train", DESCRIPTION), arguments, defaults)
+    if os.environ.get("RANK", "0") == "0":
+        _tell(config, source, splits, choices, chosen)
+    return chosen, splits
+
+
+def _tell(config: Config, source: Any, splits: Any, choices: list[Any], chosen: Config) -> None:
     names = splits.train.class_names
     print(f"{config.data}: {source.format} data, splits {', '.join(source.splits)}")
     print(f"classes: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}")
@@ -72,7 +79,6 @@ def _choose(config: Config, arguments: list[str]) -> tuple[Config, Any]:
             value = getattr(value, part)
         if value == choice.value:
             print(f"  --{choice.key} {str(choice.value).replace(' ', '')}  ({choice.reason})")
-    return chosen, splits
 
 
 def _gives_length(arguments: list[str]) -> bool:

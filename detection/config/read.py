@@ -16,6 +16,8 @@ from detection.errors import InputError
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
+PARSE_ERRORS = (ArgumentError, OSError, ValueError, yaml.YAMLError)
+
 
 def config_parser(program: str, description: str) -> ArgumentParser:
     """A parser with an option for every field of `Config`, `--config FILE` and `--print_config`."""
@@ -34,9 +36,21 @@ def read_config(parser: ArgumentParser, arguments: list[str], defaults: dict[str
         if defaults:
             parser.set_defaults(defaults)
         parsed = parser.parse_args(arguments)
-    except (ArgumentError, OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(one_line(error)) from error
+    except PARSE_ERRORS as error:
+        raise InputError(_faulty_file(arguments) + one_line(error)) from error
     return to_config(parsed, parser)
+
+
+def _faulty_file(arguments: list[str]) -> str:
+    """`FILE: `, to begin a message with, where the config file among `arguments` is wrong by itself; else nothing."""
+    given = [b for a, b in zip(arguments, arguments[1:]) if a == "--config"]
+    given += [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
+    for file in given:
+        try:
+            config_parser("frcnn", "").parse_args(["--config", file])
+        except PARSE_ERRORS:
+            return f"{file}: "
+    return ""
 
 
 def to_config(parsed: Namespace, parser: ArgumentParser) -> Config:

@@ -23,6 +23,9 @@ class Augmentation:
     """
 
     def __init__(self, transforms: list[dict[str, Any]], min_visibility: float = 0.0) -> None:
+        self._pipeline = None
+        if not transforms:
+            return
         # The library asks the network for its newest version on import unless told not to; import is slow, so late.
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
         import albumentations
@@ -32,14 +35,13 @@ class Augmentation:
             format="pascal_voc", label_fields=["rows"], clip=True, min_visibility=min_visibility
         )
         self._pipeline = albumentations.Compose(steps, bbox_params=boxes)
-        self._empty = not steps
 
     def __call__(self, image: np.ndarray, boxes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The changed image, the boxes that stay, and their rows among those given.
 
         image (H, W, 3) uint8; boxes (N, 4) float32 x1 y1 x2 y2 inside the image, with positive sides.
         """
-        if self._empty:
+        if self._pipeline is None:
             return image, boxes, np.arange(len(boxes))
         self._pipeline.set_random_seed(seed)
         done = self._pipeline(image=image, bboxes=boxes, rows=np.arange(len(boxes)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -77,7 +78,9 @@ def loader(
 
 
 def _quiet_worker(_: int) -> None:
-    """OpenCV under albumentations would start a thread per core in every worker."""
+    """Ctrl-C is for the main process, which still needs batches to finish its step; and OpenCV under albumentations
+    would start a thread per core in every worker."""
     import cv2
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)

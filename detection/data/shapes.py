@@ -1,12 +1,13 @@
 """The embedded dataset `shapes`: drawn pictures with exact boxes, for trying things without a download.
 
-Six classes of filled shapes, turned and stretched, in every colour, partly hiding one another, on noisy backgrounds
-with strokes that are no objects. Objects span COCO's small, medium and large. Image i of a split depends on the seed,
-the split and i alone.
+Six classes of filled shapes, turned and stretched, each in colours around its own hue, partly hiding one another, on
+noisy backgrounds with strokes that are no objects. Objects span COCO's small, medium and large. Image i of a split
+depends on the seed, the split and i alone.
 """
 
 from __future__ import annotations
 
+import colorsys
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from detection.errors import InputError
 
 CLASS_NAMES = ("circle", "rectangle", "triangle", "star", "cross", "ring")
 MARKER = "shapes.json"
-VERSION = 2
+VERSION = 3
 """of the drawing; a new one makes old caches be drawn again"""
 
 SIDES = ((28, 38, 0.25), (38, 110, 0.45), (120, 200, 0.3))
@@ -36,6 +37,8 @@ MIN_VISIBLE = 0.6
 """share of a shape that the shapes before it leave visible"""
 MAX_IOU = 0.4
 """of two boxes; non-maximum suppression at .5 must be able to keep both"""
+HUE_SPREAD = 0.06
+"""turn of the colour wheel either way of the hue of a class; neighbours are 1/6 apart"""
 MIN_CONTRAST = 90.0
 """distance in RGB between a shape and the mean of what it covers"""
 
@@ -273,12 +276,17 @@ def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     return overlap / (areas - overlap)
 
 
-def _colour(mean: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """(3,) float32: a random colour far enough from `mean`."""
+def _colour(label: int, mean: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """(3,) float32: a colour around the hue of the class, far enough from `mean`.
+
+    With colours free of the class, a net from scratch needs several times as many pictures as minutes allow.
+    """
     while True:
-        colour = generator.uniform(0, 255, 3)
+        hue = (label / len(CLASS_NAMES) + generator.uniform(-HUE_SPREAD, HUE_SPREAD)) % 1
+        rgb = colorsys.hsv_to_rgb(hue, generator.uniform(0.5, 1), generator.uniform(0.45, 1))
+        colour = 255 * np.array(rgb, dtype=np.float32)
         if np.linalg.norm(colour - mean) >= MIN_CONTRAST:
-            return colour.astype(np.float32)
+            return colour
 
 
 def _paint(canvas: np.ndarray, shape: _Shape, generator: np.random.Generator) -> None:
@@ -287,7 +295,7 @@ def _paint(canvas: np.ndarray, shape: _Shape, generator: np.random.Generator) ->
     # One pixel more than the box, for the soft edge.
     window = np.s_[max(0, int(y1) - 1) : int(y2) + 2, max(0, int(x1) - 1) : int(x2) + 2]
     patch, alpha = canvas[window], shape.mask[window].astype(np.float32)[:, :, None] / 255
-    colour = _colour(np.array(cv2.mean(patch)[:3]), generator)
+    colour = _colour(shape.label, np.array(cv2.mean(patch)[:3]), generator)
     slope = generator.uniform(-15, 15, 2).astype(np.float32)
     down = np.linspace(-1, 1, patch.shape[0], dtype=np.float32)[:, None, None]
     right = np.linspace(-1, 1, patch.shape[1], dtype=np.float32)[None, :, None]

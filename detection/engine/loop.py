@@ -111,14 +111,14 @@ class Loop:
                 last = progress.iteration == settings.total
                 if self.journal:
                     self.journal.step(progress.iteration)
-                if last or progress.iteration % settings.log_every == 0:
-                    self._report()
                 evaluated = last or progress.iteration % settings.evaluate_every == 0
+                if evaluated or progress.iteration % settings.log_every == 0:
+                    self._report()
                 if evaluated:
                     self._evaluate()
                 stop = signals.received or (evaluated and self._out_of_patience())
                 if evaluated or stop or progress.iteration % settings.checkpoint_every == 0:
-                    self._report()  # refuses to save weights that are no longer finite
+                    self._report()  # like above, refuses to save weights that are no longer finite
                     self.save("last")
                 if signals.received:
                     raise Interrupted(signals.received)
@@ -176,8 +176,6 @@ class Loop:
         began = time.monotonic()
         progress.metrics = self.task.evaluate(self.evaluated_model(), progress.iteration)
         self._window.pause(time.monotonic() - began)
-        if self.journal:
-            self.journal.evaluation(progress.iteration, progress.metrics)
         if not progress.metrics:  # nothing to validate on: the newest weights are the best known
             self.save("best")
             return

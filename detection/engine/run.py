@@ -261,9 +261,11 @@ class _Run:
         folder = self.folder
         files = {folder / "best.pt": "best weights, for frcnn predict and frcnn evaluate"}
         if self.splits.val is not None:
-            best = checkpoint.load(folder / "best.pt")
-            checkpoint.load_weights(self.model, best["model"], folder / "best.pt")
-            self.task.evaluate(self.model, best["iteration"])
+            # Sent, since the other ranks come here before the first has written the file.
+            best = parallel.from_first(checkpoint.load(folder / "best.pt") if self.first else {})
+            if self.task.result is None or best["iteration"] != self.loop.progress.iteration:
+                checkpoint.load_weights(self.model, best["model"], folder / "best.pt")
+                self.task.evaluate(self.model, best["iteration"])
             if self.first:
                 files |= self._write_findings()
         files |= {

@@ -44,5 +44,3 @@ class Detector:
         resized = resize_image(image, resize_size(original, self.short_side, self.long_side))
         pixels = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
         return Sample(pixels, None, original, row)
-
-
