@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from detection.config.schema import Config
@@ -55,7 +55,7 @@ def load_split(config: Config, split: str, classes: tuple[str, ...]) -> tuple[An
     if split in source.splits:
         return checked(source.read(split, classes), config)
     if split == config.dataset.val:
-        splits = load_splits(replace(config))
+        splits = load_splits(config)
         assert splits.val is not None
         return splits.val, splits.notes
     raise InputError(f"{config.data}: has no split {split!r}; there is {', '.join(source.splits)}")

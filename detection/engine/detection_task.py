@@ -67,9 +67,10 @@ class DetectionTask:
         index = self.dataset.index
         self.results = to_results(detections, index, rows)
         self.result = evaluate_coco(ground_truth(index), self.results, self.backend)
-        if self.journal and self.pictures:
+        if self.pictures and parallel.rank() == 0:
             self.picture = self._draw(rows, detections)
-            self.journal.picture("detections | ground truth", iteration, self.picture)
+            if self.journal:
+                self.journal.picture("detections | ground truth", iteration, self.picture)
         return {**self.result.stats, "loss": sum(losses.values()), **losses}
 
     def _draw(self, rows: list[int], detections: list[Detections]) -> np.ndarray:

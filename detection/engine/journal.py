@@ -11,16 +11,28 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from detection.atomic import write_atomically
+
+HEADLINE = ("AP", "AP50", "AP75", "loss")
+"""Validation metrics that the terminal shows; the files have all of them."""
 
 
 class Journal:
@@ -36,12 +48,13 @@ class Journal:
         write_atomically(folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in self._rows).encode())
         self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1 if start else None)
         self._began = time.monotonic()
-        self._console = Console(highlight=False, soft_wrap=True)
-        self._bar: Any = None
+        self._console = Console(highlight=False)
+        self._step: Callable[[int], None] | None = None
+        self._last: Text | None = None
 
     def say(self, text: str) -> None:
         """A line that stays on the terminal."""
-        self._console.print(text, markup=False)
+        self._console.print(text, markup=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def progress(self) -> Iterator[None]:
@@ -49,24 +62,25 @@ class Journal:
         if not self._console.is_terminal:
             yield
             return
-        columns = (BarColumn(bar_width=16), MofNCompleteColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, TextColumn("ETA"), TimeRemainingColumn(), console=self._console) as bar:
-            task = bar.add_task("starting", total=self.total, completed=self.start)
-            self._bar = (bar, task)
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("ETA"), TimeRemainingColumn(), TimeElapsedColumn())
+        bar, self._last = Progress(*columns), Text("starting", style="dim")
+        task = bar.add_task("", total=self.total, completed=self.start)
+        with Live(Group(bar, self._last), console=self._console, refresh_per_second=4):
+            self._step = lambda iteration: bar.update(task, completed=iteration)
             yield
-        self._bar = None
+        self._step = self._last = None
 
     def step(self, iteration: int) -> None:
-        if self._bar:
-            self._bar[0].update(self._bar[1], completed=iteration)
+        if self._step:
+            self._step(iteration)
 
     def report(self, iteration: int, values: dict[str, float], images_per_second: float) -> None:
         """Loss parts and the learning rate (`lr`) of a training iteration."""
         self._write("train", iteration, {**values, "images_per_second": images_per_second})
         parts = "  ".join(f"{name} {value:.3f}" for name, value in values.items() if name != "lr")
         text = f"{parts}  lr {values['lr']:.2g}  {images_per_second:.1f} images/s"
-        if self._bar:
-            self._bar[0].update(self._bar[1], description=text)
+        if self._last:
+            self._last.plain = text
         else:
             self.say(f"{iteration:>{len(str(self.total))}}/{self.total}  {text}  ETA {self._remaining(iteration)}")
 
@@ -80,7 +94,8 @@ class Journal:
             writer.writeheader()
             writer.writerows(rows)
             write_atomically(self.folder / "results.csv", table.getvalue().encode())
-        self.say(f"iteration {iteration}: " + "  ".join(f"{name} {value:.3f}" for name, value in values.items()))
+        shown = [f"{name} {values[name]:.3f}" for name in HEADLINE if name in values]
+        self.say(f"iteration {iteration}, validation: {'  '.join(shown)}")
 
     def picture(self, name: str, iteration: int, picture: np.ndarray) -> None:
         """(H, W, 3) uint8 for TensorBoard."""
