@@ -26,15 +26,7 @@ LEVELS = {
     "detection.engine": 4,
     "detection.cli": 5,
 }
-SEES_CONFIG = tuple(
-    f"detection.{name}" for name in ("config", "model.build", "data.dataset", "engine", "cli")
-)
-    "detection.config",
-    "detection.model.build",
-    "detection.data.dataset",
-    "detection.engine",
-    "detection.cli",
-)
+SEES_CONFIG = tuple(f"detection.{name}" for name in ("config", "model.build", "data.dataset", "engine", "cli"))
 FILES = sorted(p for top in ("backbones", "detection") for p in (ROOT / top).rglob("*.py"))
 
 

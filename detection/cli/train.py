@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from detection.config.read import config_parser, read_config
@@ -18,7 +19,7 @@ def main(arguments: list[str]) -> int:
     parser = config_parser("frcnn train", DESCRIPTION)
     if _asks_for_text(arguments):
         parser.parse_args(arguments)  # prints and exits
-    automatic = not any(a == "--config" or a.startswith("--config=") for a in arguments)
+    automatic = not _gives(arguments, "--config")
     # Without a config the length of the run is not known before the data is; 1 stands in for it.
     draft = {"train.iterations": 1} if automatic and not _gives_length(arguments) else {}
     config = read_config(parser, arguments, draft)
@@ -51,20 +52,26 @@ def _choose(config: Config, arguments: list[str]) -> tuple[Config, Any]:
     """Fill what the command line leaves open with what fits the data, and say so."""
     from detection.engine.choose import choose_settings
     from detection.engine.datasets import find_data, load_splits
+    from detection.engine.restore import model_settings
     from detection.parallel import choose_device
 
     source = find_data(config)
     lenient = replace(config, dataset=replace(config.dataset, invalid="skip"))
-    strict = any(a.startswith("--dataset.invalid") for a in arguments)
+    strict = _gives(arguments, "--dataset.invalid")
     splits = load_splits(config if strict else lenient)
     device = choose_device(config.device).type
-    choices = choose_settings(splits.train, device, has_val=config.dataset.val in source.splits)
+    size = config.input.test_short_side if _gives(arguments, "--input.test_short_side") else None
+    choices = choose_settings(splits.train, device, config.dataset.val in source.splits, size)
     if _gives_length(arguments):
         choices = [c for c in choices if c.key != "train.iterations"]
-    defaults = {c.key: c.value for c in choices}
+    weights = Path(config.model.weights or "")
+    inherited = model_settings(weights) if weights.is_file() else {}
+    defaults = {c.key: c.value for c in choices} | inherited
     chosen = read_config(config_parser("frcnn train", DESCRIPTION), arguments, defaults)
     if os.environ.get("RANK", "0") == "0":
         _tell(config, source, splits, choices, chosen)
+        if inherited:
+            print(f"  model settings as in {weights}")
     return chosen, splits
 
 
@@ -82,7 +89,11 @@ def _tell(config: Config, source: Any, splits: Any, choices: list[Any], chosen: 
 
 
 def _gives_length(arguments: list[str]) -> bool:
-    return any(a.startswith(("--train.iterations", "--train.epochs")) for a in arguments)
+    return _gives(arguments, "--train.iterations") or _gives(arguments, "--train.epochs")
+
+
+def _gives(arguments: list[str], option: str) -> bool:
+    return any(a == option or a.startswith(f"{option}=") for a in arguments)
 
 
 def _asks_for_text(arguments: list[str]) -> bool:

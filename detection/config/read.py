@@ -56,7 +56,7 @@ def _faulty_file(arguments: list[str]) -> str:
 def to_config(parsed: Namespace, parser: ArgumentParser) -> Config:
     """The checked dataclass of what a parser returned."""
     names = {field.name for field in dataclasses.fields(Config)}
-    made = parser.instantiate_classes(parsed)
+    made = parser.instantiate(parsed)
     config = Config(**{name: made[name] for name in names})
     validate(config)
     return config

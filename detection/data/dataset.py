@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import os
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -78,9 +78,10 @@ def loader(
 
 
 def _quiet_worker(_: int) -> None:
-    """Ctrl-C is for the main process, which still needs batches to finish its step; and OpenCV under albumentations
-    would start a thread per core in every worker."""
+    """Ctrl-C and torchrun signal a whole process group, but the main process still needs batches to finish its step,
+    so a worker forms its own; and OpenCV under albumentations would start a thread per core in every worker."""
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgid"):  # not on Windows
+        os.setpgid(0, 0)
     cv2.setNumThreads(0)

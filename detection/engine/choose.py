@@ -22,10 +22,11 @@ class Choice:
     reason: str
 
 
-def choose_settings(index: AnnotationIndex, device: str, has_val: bool) -> list[Choice]:
+def choose_settings(index: AnnotationIndex, device: str, has_val: bool, short_side: int | None = None) -> list[Choice]:
     """Model, input size, anchors and schedule for fine-tuning on `index` with a device of type `device`.
 
-    The choices aim at a good detector in an evening: about 30 minutes to an hour on a CPU, less on a GPU.
+    short_side: test size in pixels where the user gives one; the rest follows it. The choices aim at a good detector in
+    an evening: about 30 minutes to an hour on a CPU, less on a GPU.
     """
     gpu = device == "cuda"
     batch = min(8 if gpu else 2, len(index))
@@ -46,21 +47,25 @@ def choose_settings(index: AnnotationIndex, device: str, has_val: bool) -> list[
     ]
     if not has_val:
         choices.append(Choice("dataset.val_fraction", 0.2, "no validation split: a seeded part is held out"))
-    return choices + _input_size(index, gpu)
+    return choices + _input_size(index, gpu, short_side)
 
 
-def _input_size(index: AnnotationIndex, gpu: bool) -> list[Choice]:
+def _input_size(index: AnnotationIndex, gpu: bool, given: int | None) -> list[Choice]:
     native = float(np.median(index.sizes.min(axis=1)))
     sides = np.sqrt(np.maximum(index.xywh[:, 2] * index.xywh[:, 3], 0))
     small = float(np.quantile(sides[sides > 0], 0.1)) if (sides > 0).any() else native / 4
     least, most = (480, 800) if gpu else (256, 480)
     usual = np.clip(native, least, 640 if gpu else 320)
     wanted = native * SMALLEST_OBJECT / small
-    short = int(np.clip(max(usual, wanted), least, most)) // 32 * 32
+    short = given or int(np.clip(max(usual, wanted), least, most)) // 32 * 32
     scaled = small * short / native
     base = next((a for a in (32.0, 16.0) if a <= scaled), 8.0)
     return [
-        Choice("input.train_short_sides", [int(short * f) // 32 * 32 for f in (0.8, 0.9, 1.0)], "pixels, one a batch"),
+        Choice(
+            "input.train_short_sides",
+            [max(int(short * f) // 32 * 32, 32) for f in (0.8, 0.9, 1.0)],
+            "pixels, one a batch",
+        ),
         Choice("input.test_short_side", short, f"images are {native:.0f}; small objects become {scaled:.0f} pixels"),
         Choice("input.long_side", short * 5 // 3, "pixels"),
         Choice("model.anchors.sizes", [[base * 2**i] for i in range(5)], "from the size of the small objects"),

@@ -33,6 +33,7 @@ from detection.engine.journal import Journal
 from detection.engine.loop import Loop, LoopSettings
 from detection.engine.optimizer import LearningRate, build_optimizer
 from detection.engine.provenance import versions
+from detection.engine.restore import detector_checkpoint
 from detection.errors import InputError
 from detection.evaluate.coco_ap import CocoResult
 from detection.evaluate.report import to_json
@@ -90,6 +91,9 @@ class _Run:
         self.model = self._build_model(from_scratch=saved is None)
         total, self.steps_per_epoch = self._length()
         start = saved["iteration"] if saved else 0
+        if self.first:  # from here on there is a run to describe: data, model and weights are in order
+            write_atomically(self.folder / "config.yaml", to_yaml(config).encode())
+            write_atomically(self.folder / "versions.json", json.dumps(versions(), indent=1).encode())
         self.journal = Journal(self.folder, total, start) if self.first else None
         self.task = self._task()
         self.loop = self._loop(total)
@@ -126,19 +130,13 @@ class _Run:
                 raise InputError(f"output: {self.folder} cannot be made ({error.strerror})") from error
             if not os.access(self.folder, os.W_OK):
                 raise InputError(f"output: no permission to write into {self.folder}")
-        saved = checkpoint.load(last) if last.exists() else None
-        if self.first:
-            write_atomically(self.folder / "config.yaml", to_yaml(self.config).encode())
-            write_atomically(self.folder / "versions.json", json.dumps(versions(), indent=1).encode())
-        return saved
+        return checkpoint.load(last) if last.exists() else None
 
     def _build_model(self, from_scratch: bool) -> FasterRCNN:
         """The model on its device, with its first weights unless a checkpoint will bring them."""
         weights = self.config.model.weights if from_scratch else None
         path = Path(weights) if weights else None
-        content = None
-        if path is not None and path.is_file():
-            content = _detector_checkpoint(path)
+        content = detector_checkpoint(path) if path is not None and path.is_file() else None
         try:
             model = build_model(self.config.model, len(self.classes), weights if content is None else None)
         except WeightsError as error:
@@ -287,11 +285,3 @@ class _Run:
             save_picture(self.folder / "detections.png", self.task.picture)
             files[self.folder / "detections.png"] = "detections beside the ground truth"
         return files
-
-
-def _detector_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The checkpoint at `path` where it is a detector's of ours; None for plain backbone weights."""
-    try:
-        return checkpoint.load(path)
-    except InputError:
-        return None

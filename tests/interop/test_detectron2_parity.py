@@ -69,15 +69,6 @@ class Case:
         return torch.from_numpy(self.outputs[name])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As where the numbers were made, and four times as fast beside other work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module", params=list(CONFIGS))
 def case(request, shared) -> Case:
     folder = shared / "fixtures" / "detectron2" / request.param

@@ -1,0 +1,71 @@
+"""The command line itself: instant help, one line and status 2 for bad usage, scripts that are the same commands."""
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from detection import __version__
+from detection.cli.main import COMMANDS, main
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+def test_help_is_instant_because_nothing_heavy_is_imported():
+    code = "import sys; from detection.cli.main import main; main(['--help']); "
+    code += "print([m for m in ('torch', 'numpy', 'jsonargparse') if m in sys.modules])"
+    seconds = []
+    for _ in range(3):
+        began = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        seconds.append(time.monotonic() - began)
+    assert done.stdout.splitlines()[-1] == "[]" and all(f"\n  {name} " in done.stdout for name in COMMANDS)
+    assert statistics.median(seconds) < 0.5
+
+
+def test_no_argument_is_help_and_the_version_is_told(capsys):
+    assert main([]) == 0 and "usage: frcnn" in capsys.readouterr().out
+    assert main(["--version"]) == 0 and capsys.readouterr().out == f"frcnn {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_its_options(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0 and f"usage: frcnn {command}" in text and "--device" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("trian", "there is no command 'trian'; commands are train, evaluate, predict"),
+        ("train", "data: give --data PATH"),
+        ("train --data nowhere", "nowhere: there is no such file or folder"),
+        ("train --data shapes --train.lrr 3", "--train.lrr"),
+        ("train --data shapes --train.lr", "--train.lr"),
+        ("train --data shapes --device tpu9", "device: 'tpu9' is not a device"),
+        ("evaluate", "give either --checkpoint FILE or --predictions FILE"),
+        ("evaluate --checkpoint nowhere.pt", "nowhere.pt: no such checkpoint"),
+        ("evaluate --checkpoint a.pt --batch 0", "--batch: 0 is below 1"),
+        ("evaluate --predictions a.json", "--data"),
+        ("predict", "images, --checkpoint"),
+        ("predict --checkpoint a.pt nowhere.jpg", "nowhere.jpg: no such image"),
+        ("predict --checkpoint a.pt a.jpg --score 2", "--score: 2 does not lie in 0..1"),
+    ],
+)
+def test_bad_usage_is_one_line_and_status_2(line, named, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(line.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("frcnn: error: ") and error.count("\n") == 1 and named in error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_script_is_the_same_command(command):
+    done = subprocess.run([sys.executable, TOOLS / f"{command}.py", "--nonsense"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("frcnn: error: ") and done.stderr.count("\n") == 1

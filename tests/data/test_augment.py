@@ -1,0 +1,71 @@
+"""Augmentation from names: what is refused, what is reproducible, what happens to boxes."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from detection.data.augment import Augmentation
+from detection.errors import InputError
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+BOXES = np.array([[5, 10, 25, 30], [40, 0, 60, 40]], dtype=np.float32)
+FLIP = {"name": "HorizontalFlip", "p": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"name": "HorizontalFlop"}, r"input\.augment\[1\]: .*'HorizontalFlop'; did you mean HorizontalFlip\?"),
+        ({"name": "Compose"}, r"input\.augment\[1\]: .*no transform 'Compose'"),
+        ({"name": "HorizontalFlip", "probability": 1}, r"input\.augment\[1\]: HorizontalFlip .*probability"),
+        ({"name": "HorizontalFlip", "p": 7}, r"input\.augment\[1\]: HorizontalFlip .*p"),
+    ],
+)
+def test_an_unknown_transform_or_argument_is_named(spec, message):
+    with pytest.raises(InputError, match=message):
+        Augmentation([FLIP, spec])
+
+
+def test_a_flip_mirrors_image_and_boxes_and_leaves_what_it_was_given():
+    image, boxes = IMAGE.copy(), BOXES.copy()
+    flipped, moved, rows = Augmentation([FLIP])(image, boxes, seed=0)
+    assert np.array_equal(flipped, IMAGE[:, ::-1]) and rows.tolist() == [0, 1]
+    np.testing.assert_allclose(moved, [[35, 10, 55, 30], [0, 0, 20, 40]], atol=1e-4)
+    assert moved.dtype == np.float32
+    assert np.array_equal(image, IMAGE) and np.array_equal(boxes, BOXES)
+
+
+def test_the_same_seed_gives_the_same_picture_whatever_came_before():
+    augment = Augmentation([{"name": "RandomBrightnessContrast", "p": 1.0}, {"name": "HorizontalFlip", "p": 0.5}])
+    first = augment(IMAGE, BOXES, seed=3)
+    other = augment(IMAGE, BOXES, seed=4)
+    again = augment(IMAGE, BOXES, seed=3)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_a_box_mostly_cut_off_is_dropped_and_no_boxes_are_fine():
+    crop = {"name": "Crop", "x_min": 0, "y_min": 0, "x_max": 42, "y_max": 40}  # leaves 2 of 20 columns of box 1
+    assert Augmentation([crop], min_visibility=0.2)(IMAGE, BOXES, 0)[2].tolist() == [0]
+    boxes = Augmentation([crop], min_visibility=0.05)(IMAGE, BOXES, 0)[1]
+    np.testing.assert_allclose(boxes, [[5, 10, 25, 30], [40, 0, 42, 40]], atol=1e-4)
+    image, boxes, rows = Augmentation([crop])(IMAGE, BOXES[:0], 0)
+    assert image.shape == (40, 42, 3) and boxes.shape == (0, 4) and rows.shape == (0,)
+
+
+def test_nothing_asks_the_network():
+    code = """
+import socket
+def refuse(*_, **__): raise AssertionError("asked the network")
+socket.socket.connect = socket.getaddrinfo = refuse
+import os, sys
+from detection.data.augment import Augmentation
+assert "albumentations" not in sys.modules, "slow to import, so late"
+Augmentation([{"name": "HorizontalFlip"}])
+assert os.environ["NO_ALBUMENTATIONS_UPDATE"] == "1" and "albumentations" in sys.modules
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "NO_ALBUMENTATIONS_UPDATE"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -1,0 +1,89 @@
+"""From a draw to a sample: the rules for boxes, sizes and orientation."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from detection.config.schema import InputConfig
+from detection.data.coco import read_coco
+from detection.data.dataset import DetectionDataset, loader
+from detection.data.order import Draw, EvaluationOrder
+
+FLIP = [{"name": "HorizontalFlip", "p": 1.0}]
+
+
+def dataset_of(folder, boxes, crowd=(), config=None, training=False, size=(60, 40), exif=None):
+    """One image of `size` (width, height), as it is shown, with the xywh `boxes`; `crowd`: which of them are crowds."""
+    stored = size if exif is None else size[::-1]
+    pixels = np.random.default_rng(0).integers(0, 256, (stored[1], stored[0], 3), dtype=np.uint8)
+    tags = Image.Exif()
+    tags[0x0112] = exif or 1
+    Image.fromarray(pixels).save(folder / "a.png", exif=tags)
+    annotations = [
+        {"id": i, "image_id": 1, "category_id": 1 + i % 2, "bbox": box, "iscrowd": int(i in crowd)}
+        for i, box in enumerate(boxes)
+    ]
+    images = [{"id": 1, "file_name": "a.png", "width": size[0], "height": size[1]}]
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    text = json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    (folder / "all.json").write_text(text)
+    return DetectionDataset(read_coco(folder / "all.json"), config or InputConfig(long_side=2000), training)
+
+
+def test_boxes_are_cut_at_the_edges_and_small_ones_dropped(tmp_path):
+    boxes = [[-5, 30, 15, 20], [10, 10, 0.5, 9], [59.5, 5, 10, 10], [20, 10, 20, 10]]
+    target = dataset_of(tmp_path, boxes)[Draw(0, 0, 40)].target
+    assert target.boxes.tolist() == [[0, 30, 10, 40], [20, 10, 40, 20]]
+    assert target.labels.tolist() == [0, 1]
+
+
+def test_crowds_and_difficult_objects_are_ignored_regions(tmp_path):
+    dataset = dataset_of(tmp_path, [[0, 0, 10, 10], [20, 10, 30, 20], [5, 5, 9, 9]], crowd=[1])
+    dataset.index.difficult[2] = True
+    target = dataset[Draw(0, 0, 40)].target
+    assert target.boxes.tolist() == [[0, 0, 10, 10]] and target.labels.tolist() == [0]
+    assert target.ignored.tolist() == [[20, 10, 50, 30], [5, 5, 14, 14]]
+
+
+def test_resizing_scales_boxes_and_keeps_the_original_size(tmp_path):
+    dataset = dataset_of(tmp_path, [[10, 10, 20, 20]])
+    sample = dataset[Draw(0, 0, 80)]
+    assert sample.image.shape == (3, 80, 120) and sample.image.dtype == torch.uint8
+    assert sample.original_size == (40, 60) and sample.index == 0
+    assert sample.target.boxes.tolist() == [[20, 20, 60, 60]]
+    dataset.long_side = 90
+    assert dataset[Draw(0, 0, 80)].image.shape == (3, 60, 90)
+
+
+def test_only_training_augments(tmp_path):
+    config = InputConfig(long_side=2000, augment=FLIP)
+    still = dataset_of(tmp_path, [[0, 0, 10, 10]], config=config)[Draw(0, 0, 40)]
+    turned = dataset_of(tmp_path, [[0, 0, 10, 10]], config=config, training=True)[Draw(0, 0, 40)]
+    assert still.target.boxes.tolist() == [[0, 0, 10, 10]] and turned.target.boxes.tolist() == [[50, 0, 60, 10]]
+    assert torch.equal(turned.image, still.image.flip(2))
+
+
+@pytest.mark.parametrize("orientation", [6, 8])
+def test_an_image_turned_by_exif_is_upright_where_its_boxes_are(tmp_path, orientation):
+    sample = dataset_of(tmp_path, [[10, 10, 20, 20]], exif=orientation)[Draw(0, 0, 40)]
+    assert sample.original_size == (40, 60) and sample.image.shape == (3, 40, 60)
+    assert sample.target.boxes.tolist() == [[10, 10, 30, 30]]
+
+
+def test_an_image_without_objects_is_a_sample_too(tmp_path):
+    target = dataset_of(tmp_path, [], training=True)[Draw(0, 0, 40)].target
+    assert target.boxes.shape == (0, 4) and target.labels.shape == (0,) and target.ignored.shape == (0, 4)
+
+
+def test_a_batch_is_padded_right_and_below_to_the_multiple(tmp_path):
+    dataset = dataset_of(tmp_path, [[10, 10, 20, 20]])
+    batches = loader(dataset, [[Draw(0, 0, 40), Draw(0, 0, 32)]], workers=0, multiple=32, pin=False)
+    batch = next(iter(batches))
+    assert batch.images.shape == (2, 3, 64, 64) and batch.sizes == [(40, 60), (32, 48)]
+    assert batch.images[1, :, 32:].sum() == batch.images[1, :, :, 48:].sum() == 0
+    assert batch.original_sizes == [(40, 60)] * 2 and batch.indices == [0, 0]
+    worker = next(iter(loader(dataset, EvaluationOrder(1, 1, 40), workers=1, multiple=32, pin=False)))
+    assert torch.equal(worker.images, batch.images[:1])

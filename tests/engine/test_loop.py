@@ -1,0 +1,142 @@
+"""The training loop on a toy task: a line through points."""
+
+import os
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from detection.engine.ema import AveragedModel
+from detection.engine.loop import Interrupted, Loop, LoopSettings
+from detection.errors import InputError
+
+
+class Toy:
+    """Squared error of y = 3 x; `metrics`: what each evaluation finds, one after the other."""
+
+    def __init__(self, metrics=()):
+        self.metrics = list(metrics)
+        self.types = set()
+
+    def losses(self, model, batch):
+        y = model(batch)
+        self.types.add(y.dtype)
+        return {"error": ((y.float() - 3 * batch) ** 2).mean(), "none": y.new_zeros((), dtype=torch.float32)}, len(
+            batch
+        )
+
+    def evaluate(self, model, iteration):
+        return {"AP": self.metrics.pop(0)} if self.metrics else {}
+
+
+def loop_of(task=None, average=False, rate=0.1, **changes):
+    """The loop and the list of what it saved, (name, iteration)."""
+    torch.manual_seed(0)
+    model, saved = nn.Linear(1, 1), []
+    settings = {"total": 6, "splits": 1, "seed": 0, "rank": 0, "world": 1, "clip": None, "amp": "off", "log_every": 2}
+    settings |= {"evaluate_every": 2, "checkpoint_every": 2, "metric": "AP", "patience": None} | changes
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    copy = AveragedModel(model, 0.5) if average else None
+    loop = Loop(
+        model,
+        task or Toy(),
+        optimizer,
+        lambda step: rate,
+        copy,
+        LoopSettings(**settings),
+        lambda name: saved.append((name, loop.progress.iteration)),
+        None,
+    )
+    return loop, saved
+
+
+def batches(parts=1):
+    """Six batches of 4 numbers, each in `parts`."""
+    generator = torch.Generator().manual_seed(1)
+    for batch in torch.randn(6, 4, 1, generator=generator):
+        yield from batch.chunk(parts)
+
+
+def test_accumulated_parts_equal_one_large_batch():
+    whole, _ = loop_of(splits=1)
+    split, _ = loop_of(splits=2)
+    whole.run(batches())
+    split.run(batches(2))
+    torch.testing.assert_close(split.model.weight, whole.model.weight)
+    assert abs(whole.model.weight.item() - 3) < 1.5, "it learns"
+
+
+def test_the_best_is_saved_when_it_is_better_and_the_last_always():
+    loop, saved = loop_of(Toy([0.2, 0.5, 0.4]))
+    loop.run(batches())
+    assert saved == [("best", 2), ("last", 2), ("best", 4), ("last", 4), ("last", 6)]
+    assert loop.progress.best == 0.5 and loop.progress.metrics == {"AP": 0.4}
+
+
+def test_a_loss_is_better_when_lower():
+    task = Toy()
+    losses = [0.5, 0.2, 0.4]
+    task.evaluate = lambda model, iteration: {"loss": losses.pop(0)}
+    loop, saved = loop_of(task, metric="loss")
+    loop.run(batches())
+    assert [i for name, i in saved if name == "best"] == [2, 4] and loop.progress.best == 0.2
+
+
+def test_without_validation_the_newest_is_the_best():
+    loop, saved = loop_of()
+    loop.run(batches())
+    assert [i for name, i in saved if name == "best"] == [2, 4, 6]
+
+
+def test_patience_ends_the_run():
+    loop, saved = loop_of(Toy([0.3, 0.2, 0.3, 0.9]), evaluate_every=1, patience=2)
+    loop.run(batches())
+    assert loop.progress.iteration == 3 and saved[-1] == ("last", 3)
+
+
+def test_a_loss_that_is_not_finite_is_refused_with_its_iteration_and_not_saved():
+    poisoned = [torch.ones(4, 1), torch.ones(4, 1), torch.full((4, 1), torch.nan), *[torch.ones(4, 1)] * 3]
+    loop, saved = loop_of(log_every=100)
+    with pytest.raises(InputError, match="iteration 4: loss, error no longer finite; lower train.lr"):
+        loop.run(iter(poisoned))
+    assert ("last", 2) in saved and ("last", 4) not in saved and ("best", 4) not in saved
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_the_step_finish_saves_and_says_so(number):
+    def stopping():
+        for i, batch in enumerate(batches()):
+            if i == 2:
+                os.kill(os.getpid(), number)
+            yield batch
+
+    before = signal.getsignal(number)
+    loop, saved = loop_of()
+    with pytest.raises(Interrupted) as stop:
+        loop.run(stopping())
+    assert stop.value.signal == number and saved[-1] == ("last", 3)
+    assert signal.getsignal(number) == before
+
+
+def test_bf16_computes_in_bf16_and_keeps_float_weights():
+    task = Toy()
+    loop, _ = loop_of(task, amp="bf16")
+    loop.run(batches())
+    assert task.types == {torch.bfloat16} and loop.model.weight.dtype == torch.float32
+    assert abs(loop.model.weight.item() - 3) < 1.5
+
+
+def test_clipping_bounds_the_step():
+    loop, _ = loop_of(clip=1e-3, rate=1.0, total=1)
+    before = [p.detach().clone() for p in loop.model.parameters()]
+    loop.run(batches())
+    moved = torch.cat([(p - b).flatten() for p, b in zip(loop.model.parameters(), before)])
+    torch.testing.assert_close(moved.norm().item(), 1e-3, rtol=1e-3, atol=0)
+
+
+def test_averaged_weights_are_what_counts():
+    loop, _ = loop_of(average=True)
+    loop.run(batches())
+    assert loop.evaluated_model() is loop.average.module
+    assert not torch.equal(loop.evaluated_model().weight, loop.model.weight)

@@ -1,0 +1,181 @@
+"""Whole runs of a tiny detector: resuming, fine-tuning, what the folder holds, learning, several processes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from detection import checkpoint
+from detection.config.read import config_parser, read_config
+from detection.data.coco import read_coco
+from detection.data.shapes import write_shapes
+from detection.engine.detection_task import DetectionTask
+from detection.engine.run import train
+from detection.errors import InputError
+from detection.model.build import build_backbone
+
+PROMISED = "config.yaml versions.json last.pt best.pt metrics.jsonl results.csv tensorboard predictions.json"
+STILL = ["--train.lr=1e-30", "--train.iterations=1"]
+"""Options that leave weights as they are."""
+
+
+@pytest.fixture
+def config(shapes, tiny, tmp_path):
+    """config(options...): of a run on shapes into tmp_path/run; later options win."""
+
+    def read(*options):
+        data = [f"--data={shapes}", f"--output={tmp_path / 'run'}"]
+        return read_config(config_parser("frcnn train", ""), [*tiny, *data, *options])
+
+    return read
+
+
+def parameters(path):
+    """Weights in a checkpoint that the optimiser moves, so without running statistics."""
+    state = checkpoint.load(path)["model"]
+    return {k: v for k, v in state.items() if not k.endswith(("running_mean", "running_var", "num_batches_tracked"))}
+
+
+def assert_same(one, other, where=""):
+    assert type(one) is type(other), where
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, list):
+        for i, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_same(a, b, f"{where}[{i}]")
+    else:
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other, where
+
+
+def test_the_folder_holds_what_was_promised(trained):
+    names = {*PROMISED.split(), "evaluation.json", "detections.png"}
+    assert {path.name for path in trained.iterdir()} == names
+    rows = (trained / "results.csv").read_text().splitlines()
+    assert rows[0].startswith("iteration,AP,") and len(rows) == 2
+    best = checkpoint.load(trained / "best.pt")
+    assert best["iteration"] == 2 and len(best["classes"]) == 6 and best["config"]["model"]["width"] == 8
+
+
+def test_six_steps_equal_three_a_kill_and_three_more(config, tmp_path, monkeypatch):
+    options = ["--train.iterations=6", "--train.checkpoint_every=3", "--train.ema=0.9", "--train.warmup=4"]
+    train(config(*options, f"--output={tmp_path / 'whole'}"))
+    steps, losses = [], DetectionTask.losses
+
+    def killed(self, model, batch):
+        steps.append(1)
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+        return losses(self, model, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(DetectionTask, "losses", killed)
+        train(config(*options))
+    torch.manual_seed(99)  # another process knows nothing of the first one's random state
+    train(config(*options, "--resume=true"))
+    for name in ("last.pt", "best.pt"):
+        one, other = checkpoint.load(tmp_path / "whole" / name), checkpoint.load(tmp_path / "run" / name)
+        for key in ("iteration", "metrics", "model", *(["training"] if name == "last.pt" else [])):
+            assert_same(one[key], other[key], f"{name} {key}")
+    assert (tmp_path / "whole/predictions.json").read_bytes() == (tmp_path / "run/predictions.json").read_bytes()
+
+
+def test_a_finished_run_is_not_overwritten_and_resuming_it_changes_nothing(trained, config, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    before = (run / "last.pt").read_bytes()
+    with pytest.raises(InputError, match="run: holds a run already; go on with --resume true"):
+        train(config())
+    finished = train(config("--resume=true"))
+    assert finished.result is not None and (run / "last.pt").read_bytes() == before
+
+
+def test_a_signal_to_all_processes_of_a_run_lets_it_save(shapes, tiny, tmp_path):
+    script, run = Path(__file__).parents[2] / "tools/train.py", tmp_path / "run"
+    options = ["--train.iterations=100000", "--train.log_every=1", "--train.lr=0.001", "--input.workers=2"]
+    command = [sys.executable, str(script), *tiny, f"--data={shapes}", f"--output={run}", *options]
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if "/100000  loss" in line:
+            break
+    os.killpg(process.pid, signal.SIGTERM)  # as torchrun and job queues do
+    output, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM and "stopped by SIGTERM: the run is saved" in output, error
+    assert checkpoint.load(run / "last.pt")["iteration"] >= 1 and not error
+
+
+def other_classes(shapes, folder):
+    """The shapes with two classes: circles, and all the rest."""
+    shutil.copytree(shapes, folder)
+    for path in (folder / "annotations").iterdir():
+        content = json.loads(path.read_text())
+        first = content["categories"][0]["id"]
+        content["categories"] = [{"id": first, "name": "circle"}, {"id": first + 1, "name": "other"}]
+        for item in content["annotations"]:
+            item["category_id"] = min(item["category_id"], first + 1)
+        path.write_text(json.dumps(content))
+    return folder
+
+
+def test_fine_tuning_on_other_classes_replaces_only_the_predictor(trained, config, shapes, tmp_path):
+    data, weights = other_classes(shapes, tmp_path / "other"), trained / "best.pt"
+    train(config(f"--data={data}", f"--model.weights={weights}", "--model.freeze=0", *STILL))
+    before, after = parameters(weights), parameters(tmp_path / "run/best.pt")
+    changed = {name for name in before if before[name].shape != after[name].shape}
+    assert {name.rsplit(".", 1)[0] for name in changed} == {
+        "roi_stage.predictor.scores",
+        "roi_stage.predictor.deltas",
+    }
+    for name in before.keys() - changed:
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-20)
+
+
+def test_weights_of_another_architecture_are_refused_with_the_tensor(trained, config):
+    with pytest.raises(InputError, match=r"best.pt: holds another architecture: .* \(8, 3, 7, 7\) there and \(16, 3"):
+        train(config(f"--model.weights={trained / 'best.pt'}", "--model.width=16"))
+
+
+def test_backbone_weights_come_from_a_file(config, tmp_path):
+    file = tmp_path / "backbone.pt"
+    options = [f"--model.weights={file}", "--model.norm=batch", "--model.freeze=0"]
+    torch.manual_seed(5)
+    backbone = build_backbone(config(*options).model)
+    torch.save(backbone.state_dict(), file)
+    train(config(*options, *STILL))
+    after = parameters(tmp_path / "run/best.pt")
+    for name, value in backbone.named_parameters():
+        torch.testing.assert_close(after[f"backbone.{name}"], value.detach(), rtol=0, atol=1e-20)
+
+
+def test_two_pictures_are_learned_by_heart(config, tmp_path):
+    data = write_shapes(tmp_path / "two", train=2, val=1, size=96)
+    options = ["--dataset.val=train", "--train.iterations=250", "--train.evaluate_every=250", "--input.augment=[]"]
+    model = ["--input.train_short_sides=[96]", "--input.test_short_side=96", "--model.width=16", "--model.norm=group"]
+    rate = ["--train.lr=0.02", "--train.clip=5", "--train.schedule=cosine", "--train.warmup=20"]
+    finished = train(config(f"--data={data}", *options, *model, *rate))
+    assert finished.result.stats["AP50"] > 0.9
+
+
+def test_two_processes_write_one_run_and_see_every_image_once(config, shapes, tiny, tmp_path):
+    script = Path(__file__).parents[2] / "tools/train.py"
+    options = [*tiny, f"--data={shapes}", f"--output={tmp_path / 'run'}", "--config", str(tmp_path / "some.yaml")]
+    (tmp_path / "some.yaml").write_text("train: {accumulate: 1}\n")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launch, *options], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("6 training and 3 validation images") == 1
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= set(PROMISED.split())
+    results = json.loads((tmp_path / "run/predictions.json").read_text())
+    found = [(r["image_id"], r["category_id"], tuple(r["bbox"]), r["score"]) for r in results]
+    assert len(found) == len(set(found)) > 0
+    index = read_coco(shapes / "annotations/instances_val.json")
+    assert {image for image, *_ in found} == set(index.image_ids.tolist())
