@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def build_peer(config: Config, classes: int) -> FasterRCNN:
     if config.model.weights is not None:
         state = {k: v for k, v in read_state(Path(config.model.weights)).items() if not k.startswith("fc.")}
         body.body.load_state_dict(state, strict=False)
-    return FasterRCNN(body, num_classes=classes + 1, _skip_resize=True)
+    # Images arrive resized; in evaluation torchvision resizes all the same, here to the size that they have.
+    sides = {"min_size": config.input.test_short_side, "max_size": config.input.long_side}
+    return FasterRCNN(body, num_classes=classes + 1, _skip_resize=True, **sides)
 
 
 class PeerTask:
@@ -81,6 +84,10 @@ class PeerTask:
         return [image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes)]
 
 
+def _save(folder: Path, model: nn.Module, name: str) -> None:
+    torch.save(model.state_dict(), folder / f"{name}.pt")
+
+
 def main(arguments: list[str]) -> int:
     parser = config_parser("compare_torchvision.py", "Train torchvision's FasterRCNN as `frcnn train` trains ours.")
     config = read_config(parser, arguments)
@@ -102,7 +109,8 @@ def main(arguments: list[str]) -> int:
     )
     write_atomically(folder / "config.yaml", to_yaml(config).encode())
     journal = Journal(folder, total)
-    loop = Loop(model, task, optimizer, rate, None, settings, lambda name: None, journal)
+    keep = partial(_save, folder, model)
+    loop = Loop(model, task, optimizer, rate, None, settings, keep, journal)
     began = time.monotonic()
     batches = loader(DetectionDataset(splits.train, data, training=True), order, data.workers, 1, pin=False)
     loop.run(iter(batches))
