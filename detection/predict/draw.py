@@ -74,11 +74,6 @@ def draw(
     return np.array(picture)
 
 
-def side_by_side(left: np.ndarray, right: np.ndarray, titles: tuple[str, str]) -> np.ndarray:
-    """Two pictures at their own sizes, tops level, a title above each."""
-    return _sheet([[left, right]], titles)
-
-
 def contact_sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str] = (), width: int = 480) -> np.ndarray:
     """Pictures in rows, say ground truth and detections of one image a row, with a title above each column.
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detection.predict.draw import class_colour, contact_sheet, draw, side_by_side
+from detection.predict.draw import class_colour, contact_sheet, draw
 
 NAMES = ["cat", "dog"]
 
@@ -84,12 +84,6 @@ def test_wrong_input_is_refused() -> None:
         draw(grey(8, 8), np.zeros((1, 4)), np.zeros(2, int), NAMES)
     with pytest.raises(ValueError, match="at least one row"):
         contact_sheet([])
-
-
-def test_side_by_side_keeps_the_pixels_of_both() -> None:
-    left, right = np.full((30, 40, 3), 10, np.uint8), np.full((50, 20, 3), 200, np.uint8)
-    sheet = side_by_side(left, right, ("ground truth", "detections"))
-    assert (sheet == 200).all(axis=2).sum() >= 50 * 20 and (sheet == 10).all(axis=2).sum() == 30 * 40
 
 
 def test_contact_sheet_scales_to_columns_and_takes_ragged_rows() -> None:
