@@ -9,6 +9,7 @@ from detection.errors import InputError
 def validate(config: Config) -> None:
     """Raise `InputError` for the first value out of range or pair that cannot go together."""
     _model(config.model)
+    _sampling(config.model)
     _train(config.train)
     data = config.dataset
     _require(0 < data.val_fraction < 1, "dataset.val_fraction", data.val_fraction, "must lie between 0 and 1")
@@ -83,6 +84,18 @@ def _model(model: ModelConfig) -> None:
     )
     _require(model.width >= 4, "model.width", model.width, "must be 4 or more")
     _require(model.width % 8 == 0 or model.width == 4, "model.width", model.width, "must be 4 or a multiple of 8")
+    levels = 5 if model.architecture == "fpn" else 1
+    sizes = model.anchors.sizes
+    _require(
+        sizes is None or len(sizes) == levels,
+        "model.anchors.sizes",
+        sizes,
+        f"needs {levels} list(s) of sizes for architecture {model.architecture}",
+    )
+
+
+def _sampling(model: ModelConfig) -> None:
+    """Thresholds and shares of both stages."""
     for key, value in (
         ("model.rpn.positive_iou", model.rpn.positive_iou),
         ("model.rpn.negative_iou", model.rpn.negative_iou),
@@ -100,14 +113,6 @@ def _model(model: ModelConfig) -> None:
         "model.rpn.negative_iou",
         model.rpn.negative_iou,
         f"must not exceed model.rpn.positive_iou, {model.rpn.positive_iou}",
-    )
-    levels = 5 if model.architecture == "fpn" else 1
-    sizes = model.anchors.sizes
-    _require(
-        sizes is None or len(sizes) == levels,
-        "model.anchors.sizes",
-        sizes,
-        f"needs {levels} list(s) of sizes for architecture {model.architecture}",
     )
 
 
