@@ -1,7 +1,7 @@
 """The annotation index: a dataset as flat numpy arrays.
 
 A format file (coco.py, voc.py, yolo.py) reads into it and writes from it. Arrays are shared by forked workers without
-being copied, since no Python object in them has a reference count to touch; 118,000 images take some 60 MB.
+being copied, since no Python object in them has a reference count to touch.
 """
 
 from __future__ import annotations

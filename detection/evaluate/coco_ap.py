@@ -1,8 +1,8 @@
 """COCO average precision and recall of boxes.
 
 The protocol is pycocotools' COCOeval with its default parameters (ten IoU thresholds .50:.05:.95, 101 recall points,
-four area ranges, 1, 10 and 100 detections an image and class). Two libraries compute it: hotcoco by default, some
-hundred times faster, and pycocotools, the reference; their twelve numbers are the same to the last bit.
+four area ranges, 1, 10 and 100 detections an image and class). Two libraries compute it: hotcoco by default, by far
+the faster, and pycocotools, the reference; their twelve numbers are the same to the last bit.
 """
 
 from __future__ import annotations
