@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
+from backbones.blocks import BlockOptions
 from backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained
-from backbones.resnet import BlockOptions, ResNet
+from backbones.resnet import ResNet
 from backbones.vgg import VGG16
 from detection.config.schema import ModelConfig
 from detection.geometry.anchors import AnchorGenerator

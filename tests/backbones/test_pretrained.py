@@ -4,8 +4,9 @@ import pytest
 import torch
 from torchvision.models import get_model_weights
 
+from backbones.blocks import BlockOptions
 from backbones.pretrained import WeightsError, fetch_state, load_pretrained, read_state
-from backbones.resnet import BlockOptions, ResNet
+from backbones.resnet import ResNet
 from backbones.vgg import VGG16
 
 

@@ -5,8 +5,9 @@ import torch
 import torchvision.models as peers
 from torch import nn
 
+from backbones.blocks import BlockOptions
 from backbones.norm import FrozenNorm
-from backbones.resnet import LAYOUTS, BlockOptions, ResNet
+from backbones.resnet import LAYOUTS, ResNet
 
 # The same number in the paper's tables and torchvision's documentation.
 PARAMETERS = {
