@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -19,11 +21,13 @@ def run_rematerialised(blocks: nn.Sequential, x: Tensor) -> Tensor:
     for first in range(0, len(blocks), length):
         segment = blocks[first : first + length]
 
-        def contexts(segment: nn.Module = segment) -> tuple[contextlib.AbstractContextManager[None], ...]:
-            return contextlib.nullcontext(), _statistics_held(segment)
-
-        x = checkpoint(segment, x, use_reentrant=False, context_fn=contexts)
+        x = checkpoint(segment, x, use_reentrant=False, context_fn=partial(_contexts, segment))
     return x
+
+
+def _contexts(segment: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Around the first forward pass and around the second."""
+    return contextlib.nullcontext(), _statistics_held(segment)
 
 
 @contextlib.contextmanager
