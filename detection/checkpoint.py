@@ -2,12 +2,13 @@
 
 A checkpoint is a dict of plain values and tensors, so that it loads without running any code:
     format       1
+    task         `detection` or `classification`
     config       the whole configuration, nested dicts
     classes      names, in label order
     iteration    optimiser steps done
     metrics      of the last evaluation
     model        state dict of the weights to use: averaged ones where the run averages
-    training     for `last.pt`: trained weights, average, optimiser, scaler and progress
+    training     for `last.pt`: trained weights, average, optimiser, scaler, learning rate and progress
     versions     of this toolkit, torch and torchvision
 """
 
@@ -24,6 +25,7 @@ from detection.atomic import write_atomically
 from detection.errors import InputError
 
 FORMAT = 1
+WRITERS = {"detection": "frcnn train", "classification": "frcnn pretrain"}
 COUNTER = ".num_batches_tracked"
 
 
@@ -34,8 +36,8 @@ def save(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU. Raises `InputError` where the file is none of ours."""
+def load(path: Path, task: str) -> dict[str, Any]:
+    """Read a checkpoint of `task` onto the CPU. Raises `InputError` where the file is none of ours or of another."""
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
@@ -44,14 +46,16 @@ def load(path: Path) -> dict[str, Any]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: not a readable checkpoint ({reason}); give a best.pt or last.pt") from error
     if not is_checkpoint(content):
-        raise InputError(f"{path}: not a checkpoint that `frcnn train` wrote; give its best.pt or last.pt")
+        raise InputError(f"{path}: not a checkpoint that `{WRITERS[task]}` wrote; give its best.pt or last.pt")
     if content["format"] != FORMAT:
         raise InputError(f"{path}: checkpoint format {content['format']}, but this version reads format {FORMAT}")
+    if content["task"] != task:
+        raise InputError(f"{path}: is a checkpoint of {content['task']}; give one that `{WRITERS[task]}` wrote")
     return content
 
 
 def is_checkpoint(content: object) -> bool:
-    return isinstance(content, dict) and {"format", "config", "classes", "model"} <= content.keys()
+    return isinstance(content, dict) and {"format", "task", "config", "classes", "model"} <= content.keys()
 
 
 def load_weights(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:

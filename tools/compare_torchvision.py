@@ -29,8 +29,9 @@ from detection.data.dataset import DetectionDataset, loader
 from detection.data.order import EvaluationOrder, TrainingOrder
 from detection.engine.datasets import load_splits
 from detection.engine.journal import Journal
-from detection.engine.loop import Loop, LoopSettings
-from detection.engine.optimizer import LearningRate, build_optimizer
+from detection.engine.loop import Found, Loop, LoopSettings
+from detection.engine.optimizer import build_optimizer
+from detection.engine.run import learning_rate
 from detection.errors import InputError
 from detection.evaluate.coco_ap import evaluate_coco
 from detection.evaluate.report import summary_table, to_json
@@ -59,10 +60,10 @@ class PeerTask:
         self.dataset, self.config = dataset, config
         self.results: list[dict[str, Any]] = []
 
-    def losses(self, model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], int]:
+    def losses(self, model: nn.Module, batch: Batch) -> Found:
         assert batch.targets is not None
         targets = [{"boxes": t.boxes, "labels": t.labels + 1} for t in batch.targets]
-        return model(self._images(batch), targets), len(batch.indices)
+        return Found(model(self._images(batch), targets), len(batch.indices))
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
@@ -89,8 +90,9 @@ def _save(folder: Path, model: nn.Module, name: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    parser = config_parser("compare_torchvision.py", "Train torchvision's FasterRCNN as `frcnn train` trains ours.")
-    config = read_config(parser, arguments)
+    description = "Train torchvision's FasterRCNN as `frcnn train` trains ours."
+    parser = config_parser("compare_torchvision.py", description, Config)
+    config = read_config(parser, arguments, Config)
     splits = load_splits(config)
     assert splits.val is not None, "the comparison needs a validation split"
     torch.manual_seed(config.seed)
@@ -101,9 +103,7 @@ def main(arguments: list[str]) -> int:
     order.stop = total
     task = PeerTask(DetectionDataset(splits.val, data, training=False), config)
     optimizer = build_optimizer(model, train.lr, train.momentum, train.weight_decay, train.norm_decay, 1e-4)
-    rate = LearningRate(
-        train.lr, total, train.schedule, tuple(train.steps), train.gamma, min(train.warmup, total // 4), 0.001
-    )
+    rate = learning_rate(train, total)
     settings = LoopSettings(
         total, 1, config.seed, 0, 1, train.clip, "off", train.log_every, total, total, train.metric, None
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from detection.cli.follow import follow
 from detection.config.read import config_parser, read_config
 from detection.config.schema import Config
 
@@ -16,36 +17,20 @@ every process takes its share of each batch."""
 
 
 def main(arguments: list[str]) -> int:
-    parser = config_parser("frcnn train", DESCRIPTION)
+    parser = config_parser("frcnn train", DESCRIPTION, Config)
     if _asks_for_text(arguments):
         parser.parse_args(arguments)  # prints and exits
     automatic = not _gives(arguments, "--config")
     # Without a config the length of the run is not known before the data is; 1 stands in for it.
     draft = {"train.iterations": 1} if automatic and not _gives_length(arguments) else {}
-    config = read_config(parser, arguments, draft)
+    config = read_config(parser, arguments, Config, draft)
     splits = None
     if automatic:
         config, splits = _choose(config, arguments)
 
-    from detection.engine.loop import Interrupted
-    from detection.engine.run import train
+    from detection.engine.detector import train
 
-    try:
-        finished = train(config, splits)
-    except Interrupted as stop:
-        print(f"{stop}: the run is saved; go on with --resume true")
-        return 128 + stop.signal
-    if finished is None:
-        return 0
-    if finished.result is not None:
-        from detection.evaluate.report import per_class_table, summary_table
-
-        print(f"\n{summary_table(finished.result)}\n\n{per_class_table(finished.result)}")
-    print()
-    width = max(len(str(path)) for path in finished.files)
-    for path, meaning in finished.files.items():
-        print(f"{path!s:{width}}  {meaning}")
-    return 0
+    return follow(lambda: train(config, splits))
 
 
 def _choose(config: Config, arguments: list[str]) -> tuple[Config, Any]:
@@ -67,7 +52,7 @@ def _choose(config: Config, arguments: list[str]) -> tuple[Config, Any]:
     weights = Path(config.model.weights or "")
     inherited = model_settings(weights) if weights.is_file() else {}
     defaults = {c.key: c.value for c in choices} | inherited
-    chosen = read_config(config_parser("frcnn train", DESCRIPTION), arguments, defaults)
+    chosen = read_config(config_parser("frcnn train", DESCRIPTION, Config), arguments, Config, defaults)
     if os.environ.get("RANK", "0") == "0":
         _tell(config, source, splits, choices, chosen)
         if inherited:

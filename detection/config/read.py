@@ -5,29 +5,35 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
+from detection.config.pretrain import PretrainConfig
 from detection.config.schema import Config
-from detection.config.validate import validate
+from detection.config.validate import validate, validate_pretrain
 from detection.errors import InputError
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
+AnyConfig = Config | PretrainConfig
+C = TypeVar("C", Config, PretrainConfig)
+
 PARSE_ERRORS = (ArgumentError, OSError, ValueError, yaml.YAMLError)
 
 
-def config_parser(program: str, description: str) -> ArgumentParser:
-    """A parser with an option for every field of `Config`, `--config FILE` and `--print_config`."""
+def config_parser(program: str, description: str, kind: type[AnyConfig]) -> ArgumentParser:
+    """A parser with an option for every field of `kind`, `--config FILE` and `--print_config`."""
     parser = ArgumentParser(prog=program, description=description, exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
-    parser.add_class_arguments(Config, as_group=False)
+    parser.add_class_arguments(kind, as_group=False)
     return parser
 
 
-def read_config(parser: ArgumentParser, arguments: list[str], defaults: dict[str, Any] | None = None) -> Config:
+def read_config(
+    parser: ArgumentParser, arguments: list[str], kind: type[C], defaults: dict[str, Any] | None = None
+) -> C:
     """The config of a command line. `defaults`, dotted keys with values, yield to the file and the options.
 
     Raises `InputError` for an unknown key, a wrong type, a value out of range or a combination that cannot be.
@@ -37,46 +43,48 @@ def read_config(parser: ArgumentParser, arguments: list[str], defaults: dict[str
             parser.set_defaults(defaults)
         parsed = parser.parse_args(arguments)
     except PARSE_ERRORS as error:
-        raise InputError(_faulty_file(arguments) + one_line(error)) from error
-    return to_config(parsed, parser)
+        raise InputError(_faulty_file(arguments, kind) + one_line(error)) from error
+    return to_config(parsed, parser, kind)
 
 
-def _faulty_file(arguments: list[str]) -> str:
+def _faulty_file(arguments: list[str], kind: type[AnyConfig]) -> str:
     """`FILE: `, to begin a message with, where the config file among `arguments` is wrong by itself; else nothing."""
     given = [b for a, b in zip(arguments, arguments[1:]) if a == "--config"]
     given += [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
     for file in given:
         try:
-            config_parser("frcnn", "").parse_args(["--config", file])
+            config_parser("frcnn", "", kind).parse_args(["--config", file])
         except PARSE_ERRORS:
             return f"{file}: "
     return ""
 
 
-def to_config(parsed: Namespace, parser: ArgumentParser) -> Config:
+def to_config(parsed: Namespace, parser: ArgumentParser, kind: type[C]) -> C:
     """The checked dataclass of what a parser returned."""
-    names = {field.name for field in dataclasses.fields(Config)}
     made = parser.instantiate(parsed)
-    config = Config(**{name: made[name] for name in names})
-    validate(config)
+    config = kind(**{field.name: made[field.name] for field in dataclasses.fields(kind)})
+    if isinstance(config, Config):
+        validate(config)
+    else:
+        validate_pretrain(config)
     return config
 
 
-def from_dict(content: dict[str, Any], origin: Path) -> Config:
+def from_dict(content: dict[str, Any], origin: Path, kind: type[C]) -> C:
     """The config that a checkpoint holds."""
-    parser = config_parser("frcnn", "")
+    parser = config_parser("frcnn", "", kind)
     try:
-        return to_config(parser.parse_object(content), parser)
+        return to_config(parser.parse_object(content), parser, kind)
     except (ArgumentError, ValueError, TypeError) as error:
         raise InputError(f"{origin}: its configuration is not of this version: {one_line(error)}") from error
 
 
-def to_dict(config: Config) -> dict[str, Any]:
+def to_dict(config: AnyConfig) -> dict[str, Any]:
     """Plain nested values, ready for YAML and checkpoints."""
     return dataclasses.asdict(config)
 
 
-def to_yaml(config: Config) -> str:
+def to_yaml(config: AnyConfig) -> str:
     return yaml.safe_dump(to_dict(config), sort_keys=False)
 
 

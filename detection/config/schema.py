@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from detection.config.training import TrainConfig
+
 
 @dataclass
 class DatasetConfig:
@@ -141,49 +143,11 @@ class ModelConfig:
 
 
 @dataclass
-class TrainConfig:
+class DetectorTrainConfig(TrainConfig):
     """Optimisation, evaluation during training, and what is written."""
 
-    batch: int = 16
-    """images an optimiser step sees, over all processes and accumulation steps"""
-    accumulate: int = 1
-    """forward and backward passes an optimiser step is split into"""
-    iterations: int | None = None
-    """optimiser steps; either this or `epochs`"""
-    epochs: float | None = None
-    lr: float = 0.02
-    """learning rate at this batch size"""
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    norm_decay: float = 0.0
-    """weight decay of norm layers' parameters"""
-    bias_decay: float | None = None
-    """weight decay of biases; default as `weight_decay`"""
-    schedule: Literal["step", "cosine"] = "step"
-    steps: list[float] = field(default_factory=lambda: [2 / 3, 8 / 9])
-    """shares of the run after which the rate drops"""
-    gamma: float = 0.1
-    """factor of each drop"""
-    warmup: int = 1000
-    """iterations of linear warm-up; cut to a quarter of a short run"""
-    warmup_factor: float = 0.001
-    """rate at the first iteration, as a share of `lr`"""
-    clip: float | None = None
-    """largest gradient norm"""
-    amp: Literal["off", "bf16", "fp16"] = "off"
-    """mixed precision"""
-    ema: float | None = None
-    """decay of averaged weights, such as 0.999; they are then what is evaluated and kept as best"""
-    evaluate_every: int | None = None
-    """iterations between evaluations; default once an epoch, at most 20 times a run"""
-    log_every: int = 20
-    """iterations between log lines"""
-    checkpoint_every: int | None = None
-    """iterations between checkpoints; default with each evaluation"""
     metric: Literal["AP", "AP50", "AP75", "loss"] = "AP"
     """what `best.pt` and early stopping look at; loss is the validation loss"""
-    patience: int | None = None
-    """evaluations without improvement before stopping"""
     pictures: int = 4
     """validation images drawn at each evaluation"""
 
@@ -213,5 +177,5 @@ class Config:
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     input: InputConfig = field(default_factory=InputConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: DetectorTrainConfig = field(default_factory=DetectorTrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from detection.config.schema import Config, ModelConfig, TrainConfig
+from detection.config.pretrain import PretrainConfig
+from detection.config.schema import Config, ModelConfig
+from detection.config.training import TrainConfig
 from detection.errors import InputError
 
 
@@ -39,6 +41,44 @@ def validate(config: Config) -> None:
             "name" in transform, f"input.augment[{i}]", transform, "needs the `name` of an albumentations transform"
         )
     _require(config.evaluate.batch >= 1, "evaluate.batch", config.evaluate.batch, "must be 1 or more")
+
+
+def validate_pretrain(config: PretrainConfig) -> None:
+    """The same for the training of a classifier."""
+    _train(config.train)
+    data, crop, net, view = config.dataset, config.input, config.net, config.evaluate
+    _require(net.width is None or net.width >= 1, "net.width", net.width, "must be 1 or more")
+    _require(data.hold_out is None or data.hold_out >= 1, "dataset.hold_out", data.hold_out, "must be 1 or more")
+    _require(crop.crop >= 8, "input.crop", crop.crop, "must be 8 or more")
+    sides = crop.short_sides
+    _require(
+        len(sides) == 2 and crop.crop <= sides[0] <= sides[1] or crop.augment != "scale",
+        "input.short_sides",
+        sides,
+        f"must be a smallest and a largest side, neither below input.crop, {crop.crop}",
+    )
+    _require(crop.pad >= 0, "input.pad", crop.pad, "must be 0 or more")
+    _require(crop.pca >= 0, "input.pca", crop.pca, "must be 0 or more")
+    _require(crop.workers >= 0, "input.workers", crop.workers, "must be 0 or more")
+    _require(
+        view.short_side >= crop.crop or view.view not in ("1-crop", "10-crop"),
+        "evaluate.short_side",
+        view.short_side,
+        f"must not be below input.crop, {crop.crop}",
+    )
+    _require(bool(view.scales) and min(view.scales) >= 8, "evaluate.scales", view.scales, "needs sides of 8 or more")
+    _require(view.batch >= 1, "evaluate.batch", view.batch, "must be 1 or more")
+    _require(config.statistics >= 0, "statistics", config.statistics, "must be 0 or more")
+    train = config.train
+    smoothing, error = train.label_smoothing, train.warmup_error
+    _require(0 <= smoothing < 1, "train.label_smoothing", smoothing, "must lie in [0, 1)")
+    _require(error is None or 0 < error <= 1, "train.warmup_error", error, "must be a share between 0 and 1")
+    _require(
+        error is None or train.warmup == 0,
+        "train.warmup",
+        train.warmup,
+        "must be 0 where train.warmup_error ends the warm-up",
+    )
 
 
 def _model(model: ModelConfig) -> None:
@@ -140,6 +180,7 @@ def _train(train: TrainConfig) -> None:
         train.steps,
         "must be rising shares of the run between 0 and 1",
     )
+    _require(train.plateau >= 1, "train.plateau", train.plateau, "must be 1 or more")
     _require(train.warmup >= 0, "train.warmup", train.warmup, "must be 0 or more")
     _require(train.ema is None or 0 < train.ema < 1, "train.ema", train.ema, "must lie between 0 and 1")
     _require(train.clip is None or train.clip > 0, "train.clip", train.clip, "must be positive")

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from detection import parallel
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.image import read_image
 from detection.data.order import EvaluationOrder
 from detection.engine.journal import Journal
+from detection.engine.loop import Found
 from detection.evaluate.coco_ap import CocoResult, evaluate_coco
 from detection.evaluate.results import ground_truth, to_results
 from detection.evaluate.run import run_detector
@@ -28,7 +29,7 @@ class DetectionTask:
     """Validation over `dataset`, or none where there is no validation split.
 
     batch, short_side, workers: as the evaluation config has them. pictures: images drawn at each evaluation.
-    `result`, `results` and `picture` are those of the last evaluation: numbers, COCO results, drawing.
+    `iteration`, `result`, `results` and `picture` are those of the last evaluation: numbers, COCO results, drawing.
     """
 
     def __init__(
@@ -50,13 +51,14 @@ class DetectionTask:
         self.pictures = pictures
         self.device = device
         self.journal = journal
+        self.iteration = -1
         self.result: CocoResult | None = None
         self.results: list[dict[str, Any]] = []
         self.picture: np.ndarray | None = None
 
-    def losses(self, model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], int]:
+    def losses(self, model: nn.Module, batch: Batch) -> Found:
         batch = batch.to(self.device)
-        return model(batch), len(batch.indices)
+        return Found(model(batch), len(batch.indices))
 
     def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
         """The 12 COCO numbers and the validation losses, `loss` being their sum; the same on every rank."""
@@ -65,6 +67,7 @@ class DetectionTask:
             return {}
         rows, detections, losses = self._over_all_ranks(model)
         index = self.dataset.index
+        self.iteration = iteration
         self.results = to_results(detections, index, rows)
         self.result = evaluate_coco(ground_truth(index), self.results, self.backend)
         if self.pictures and parallel.rank() == 0:

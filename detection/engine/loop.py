@@ -14,18 +14,33 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from detection import parallel
 from detection.engine.ema import AveragedModel
 from detection.engine.journal import Journal
+from detection.engine.learning_rate import LearningRate
 from detection.errors import InputError
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+LOWER_IS_BETTER = ("loss", "top1_error", "top5_error")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a task finds of a batch. losses: by name, their sum is minimised; images: in the batch; observed: scalars
+    to report with the losses, `error` being the share of wrong images."""
+
+    losses: dict[str, Tensor]
+    images: int
+    observed: dict[str, Tensor] = field(default_factory=dict)
+
+
 class Task(Protocol):
     """What is learned."""
 
-    def losses(self, model: nn.Module, batch: Any) -> tuple[dict[str, Tensor], int]:
-        """Named losses of a batch, which are summed, and the number of images in it."""
+    def losses(self, model: nn.Module, batch: Any) -> Found:
+        """One forward pass over a batch."""
 
     def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
         """Metrics of the model on the validation split; on every rank the same."""
@@ -34,7 +49,7 @@ class Task(Protocol):
 @dataclass(frozen=True)
 class LoopSettings:
     """total: iterations; the *_every: iterations between; splits: passes an iteration; metric: what decides which
-    weights are best, `loss` being better when lower; patience: evaluations without improvement before stopping."""
+    weights are best; patience: evaluations without improvement before stopping."""
 
     total: int
     splits: int
@@ -82,7 +97,7 @@ class Loop:
         model: nn.Module,
         task: Task,
         optimizer: Optimizer,
-        rate: Callable[[int], float],
+        rate: LearningRate,
         average: AveragedModel | None,
         settings: LoopSettings,
         save: Callable[[str], None],
@@ -144,10 +159,13 @@ class Loop:
             with self.model.no_sync() if waits else contextlib.nullcontext():  # type: ignore[operator]
                 amp = AMP_TYPES[settings.amp]
                 with torch.autocast(self.device.type, dtype=amp, enabled=amp is not None):
-                    losses, images = self.task.losses(self.model, batch)
-                    total = torch.stack(list(losses.values())).sum()
+                    found = self.task.losses(self.model, batch)
+                    total = torch.stack(list(found.losses.values())).sum()
                 self.scaler.scale(total / settings.splits).backward()
-            self._window.add(losses, total, images * settings.world)
+            self._window.add(found, total, found.images * settings.world)
+            if self.rate.needs_error:
+                errors = parallel.gather(float(found.observed["error"]))
+                self.rate.saw_error(sum(errors) / len(errors))
         if settings.clip is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
@@ -182,7 +200,9 @@ class Loop:
         if self.journal:
             self.journal.evaluation(progress.iteration, progress.metrics)
         value = progress.metrics[metric]
-        better = progress.best is None or (value < progress.best if metric == "loss" else value > progress.best)
+        lower = metric in LOWER_IS_BETTER
+        better = progress.best is None or (value < progress.best if lower else value > progress.best)
+        self.rate.saw_evaluation(better)
         progress.stale = 0 if better else progress.stale + 1
         if better:
             progress.best = value
@@ -211,9 +231,10 @@ class _Window:
         self.images = 0
         self.began = time.monotonic()
 
-    def add(self, losses: dict[str, Tensor], total: Tensor, images: int) -> None:
-        values = torch.stack([total.detach(), *(v.detach() for v in losses.values())])
-        self.names = ["loss", *losses]
+    def add(self, found: Found, total: Tensor, images: int) -> None:
+        parts = {"loss": total, **found.losses, **found.observed}
+        values = torch.stack([value.detach().float() for value in parts.values()])
+        self.names = list(parts)
         self.sum = values if self.sum is None else self.sum + values
         self.count += 1
         self.images += images

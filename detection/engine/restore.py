@@ -17,8 +17,8 @@ from detection.predict.detector import Detector
 
 def load_detector(path: Path, device: torch.device) -> tuple[Detector, Config]:
     """The detector of a `best.pt` or `last.pt` with its configuration. Raises `InputError` where it cannot be one."""
-    content = checkpoint.load(path)
-    config = from_dict(content["config"], path)
+    content = checkpoint.load(path, "detection")
+    config = from_dict(content["config"], path, Config)
     model = build_model(config.model, len(content["classes"]))
     checkpoint.load_weights(model, content["model"], path)
     model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -29,7 +29,7 @@ def load_detector(path: Path, device: torch.device) -> tuple[Detector, Config]:
 def detector_checkpoint(path: Path) -> dict[str, Any] | None:
     """The checkpoint at `path` where it is a detector's of ours; None for plain backbone weights."""
     try:
-        return checkpoint.load(path)
+        return checkpoint.load(path, "detection")
     except InputError:
         return None
 
@@ -42,7 +42,7 @@ def model_settings(path: Path) -> dict[str, Any]:
     content = detector_checkpoint(path)
     if content is None:
         return {}
-    settings = _flat("model", to_dict(from_dict(content["config"], path))["model"])
+    settings = _flat("model", to_dict(from_dict(content["config"], path, Config))["model"])
     return {k: v for k, v in settings.items() if k not in ("model.weights", "model.norm", "model.freeze")}
 
 

@@ -1,10 +1,9 @@
-"""A training run from its config to its folder.
+"""A run from its config to its folder, whatever is learned.
 
 config.yaml        everything that was set          versions.json     what it ran with
 last.pt            to go on from                    best.pt           to use
 metrics.jsonl      a line per report                results.csv       a row per evaluation
-tensorboard/       scalars and pictures             predictions.json  best.pt on the validation split, COCO results
-evaluation.json    the 12 numbers, per class        detections.png    beside the ground truth
+tensorboard/       scalars and pictures             and the findings of the problem
 """
 
 from __future__ import annotations
@@ -14,107 +13,136 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from backbones.pretrained import WeightsError
 from detection import checkpoint, parallel
 from detection.atomic import write_atomically
-from detection.config.read import to_dict, to_yaml
-from detection.config.schema import Config
-from detection.data.dataset import DetectionDataset, loader
-from detection.data.order import TrainingOrder
-from detection.engine.datasets import Splits, load_splits
-from detection.engine.detection_task import DetectionTask
+from detection.config.read import AnyConfig, to_dict, to_yaml
+from detection.config.training import TrainConfig
 from detection.engine.ema import AveragedModel
 from detection.engine.journal import Journal
-from detection.engine.loop import Loop, LoopSettings
-from detection.engine.optimizer import LearningRate, build_optimizer
+from detection.engine.learning_rate import LearningRate
+from detection.engine.loop import Loop, LoopSettings, Task
+from detection.engine.optimizer import build_optimizer
 from detection.engine.provenance import versions
-from detection.engine.restore import detector_checkpoint
 from detection.errors import InputError
-from detection.evaluate.coco_ap import CocoResult
-from detection.evaluate.report import to_json
-from detection.evaluate.results import write_results
-from detection.model.build import build_model
-from detection.model.faster_rcnn import FasterRCNN
-from detection.predict.output import save_picture
-from detection.records import Batch
+
+
+class Problem(Protocol):
+    """What is learned, from what.
+
+    task: `detection` or `classification`, as checkpoints say; classes: names in label order; steps_per_epoch:
+    iterations; metric: of an evaluation, decides which weights are best; warmup_error: see `LearningRate`; lines: what
+    a user should know of the data.
+    """
+
+    task: str
+    classes: tuple[str, ...]
+    steps_per_epoch: int
+    metric: str
+    warmup_error: float | None
+    lines: list[str]
+
+    def build(self, from_scratch: bool) -> nn.Module:
+        """The model on its device; with `from_scratch` it has its first weights, else a checkpoint will bring them."""
+
+    def batches(self, model: nn.Module, start: int, stop: int) -> Iterator[Any]:
+        """Training batches from iteration `start` to `stop`."""
+
+    def learning(self, journal: Journal | None) -> Task:
+        """Losses and validation, with drawings for the journal."""
+
+    def conclude(self, model: nn.Module, iteration: int, folder: Path) -> Findings:
+        """What the best weights, of `iteration`, achieve. On all ranks; the first one writes into `folder`."""
 
 
 @dataclass(frozen=True)
-class Finished:
-    """What a run ended with. result: of the best weights on the validation split, None without one; files: what was
-    written, name -> what it is."""
+class Findings:
+    """result: numbers, None where there was nothing to measure; text: the same as tables for a terminal; files: what
+    was written, name -> what it is."""
 
-    result: CocoResult | None
+    result: Any
+    text: str
     files: dict[Path, str]
 
 
-def train(config: Config, splits: Splits | None = None) -> Finished | None:
-    """Run the training that `config` describes; ranks other than the first return None.
+def run(config: AnyConfig, problem: Problem, device: torch.device) -> Findings | None:
+    """Train as `config` says to the end, then conclude; ranks other than the first return None.
 
     Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
     """
-    device = parallel.start(parallel.choose_device(config.device))
-    _check_device(config, device)
-    try:
-        return _Run(config, device, splits or load_splits(config)).run()
-    finally:
-        parallel.stop()
+    return _Run(config, problem, device).run()
 
 
-def _check_device(config: Config, device: torch.device) -> None:
-    if device.type == "cpu" and config.train.amp == "fp16":
+def check_device(train: TrainConfig, norm: str, key: str, device: torch.device) -> None:
+    """Raise `InputError` for settings that `device` or the number of processes does not allow; `key` names `norm`."""
+    if device.type == "cpu" and train.amp == "fp16":
         raise InputError("train.amp: fp16 needs a CUDA device; use bf16 or off")
-    if device.type == "cpu" and config.model.norm == "sync":
-        raise InputError("model.norm: sync needs CUDA devices; use batch, group or frozen")
-    if config.train.batch % (parallel.world() * config.train.accumulate):
+    if device.type == "cpu" and norm == "sync":
+        raise InputError(f"{key}: sync needs CUDA devices; use batch or group")
+    if train.batch % (parallel.world() * train.accumulate):
         raise InputError(
-            f"train.batch: {config.train.batch} images cannot be shared by {parallel.world()} processes "
-            f"in {config.train.accumulate} parts each"
+            f"train.batch: {train.batch} images cannot be shared by {parallel.world()} processes "
+            f"in {train.accumulate} parts each"
         )
+
+
+def learning_rate(train: TrainConfig, total: int, warmup_error: float | None = None) -> LearningRate:
+    """The schedule of a run of `total` iterations."""
+    warmup = min(train.warmup, total // 4)
+    return LearningRate(
+        train.lr,
+        total,
+        train.schedule,
+        tuple(train.steps),
+        train.gamma,
+        warmup,
+        train.warmup_factor,
+        train.plateau,
+        warmup_error,
+    )
 
 
 class _Run:
     """The parts of one run, put together."""
 
-    def __init__(self, config: Config, device: torch.device, splits: Splits) -> None:
-        self.config, self.device, self.splits = config, device, splits
+    def __init__(self, config: AnyConfig, problem: Problem, device: torch.device) -> None:
+        self.config, self.problem, self.device = config, problem, device
         self.folder = Path(config.output)
-        self.classes = splits.train.class_names
         self.first = parallel.rank() == 0
         saved = self._open_folder()
         torch.manual_seed(config.seed)
-        self.model = self._build_model(from_scratch=saved is None)
-        total, self.steps_per_epoch = self._length()
+        self.model = problem.build(from_scratch=saved is None)
+        train, epoch = config.train, problem.steps_per_epoch
+        total = train.iterations if train.iterations is not None else round(float(train.epochs or 0) * epoch)
+        total = max(total, 1)
         start = saved["iteration"] if saved else 0
         if self.first:  # from here on there is a run to describe: data, model and weights are in order
             write_atomically(self.folder / "config.yaml", to_yaml(config).encode())
             write_atomically(self.folder / "versions.json", json.dumps(versions(), indent=1).encode())
         self.journal = Journal(self.folder, total, start) if self.first else None
-        self.task = self._task()
+        self.task = problem.learning(self.journal)
         self.loop = self._loop(total)
         if saved:
             self._restore(saved)
 
-    def run(self) -> Finished | None:
-        """Train to the end, then evaluate the best weights and write what they find."""
+    def run(self) -> Findings | None:
+        """Train to the end, then look at the best weights and write what they achieve."""
         say = self.journal.say if self.journal else lambda _: None
-        for note in self.splits.notes:
-            say(note)
-        val = len(self.splits.val) if self.splits.val else 0
-        say(f"{len(self.splits.train)} training and {val} validation images, {len(self.classes)} classes")
+        for line in self.problem.lines:
+            say(line)
         start, total = self.loop.progress.iteration, self.loop.settings.total
-        epochs = total / self.steps_per_epoch
+        epochs = total / self.problem.steps_per_epoch
         say(f"iterations {start} to {total} ({epochs:.1f} epochs) on {self.device}, into {self.folder}")
-        self.loop.run(self._batches(start, total))
-        finished = self._conclude() if self.first or parallel.world() > 1 else None
+        self.loop.run(self.problem.batches(self.model, start, total))
+        findings = self._conclude()
         if self.journal:
             self.journal.close()
-        return finished if self.first else None
+        return findings if self.first else None
 
     def _open_folder(self) -> dict[str, Any] | None:
         """Make the folder and return the checkpoint to go on from, if any."""
@@ -130,61 +158,7 @@ class _Run:
                 raise InputError(f"output: {self.folder} cannot be made ({error.strerror})") from error
             if not os.access(self.folder, os.W_OK):
                 raise InputError(f"output: no permission to write into {self.folder}")
-        return checkpoint.load(last) if last.exists() else None
-
-    def _build_model(self, from_scratch: bool) -> FasterRCNN:
-        """The model on its device, with its first weights unless a checkpoint will bring them."""
-        weights = self.config.model.weights if from_scratch else None
-        path = Path(weights) if weights else None
-        content = detector_checkpoint(path) if path is not None and path.is_file() else None
-        try:
-            model = build_model(self.config.model, len(self.classes), weights if content is None else None)
-        except WeightsError as error:
-            raise InputError(f"model.weights: {error}") from error
-        if content is not None and path is not None:
-            checkpoint.load_matching(model, content["model"], path)
-        return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def _length(self) -> tuple[int, int]:
-        """Iterations of the run and of an epoch."""
-        train = self.config.train
-        epoch = self._order(0, 1).steps_per_epoch
-        total = train.iterations if train.iterations is not None else round(float(train.epochs or 0) * epoch)
-        return max(total, 1), epoch
-
-    def _order(self, start: int, stop: int) -> TrainingOrder:
-        train, data = self.config.train, self.config.input
-        return TrainingOrder(
-            self.splits.train.sizes,
-            train.batch,
-            data.train_short_sides,
-            self.config.seed,
-            stop,
-            start,
-            data.group_by_aspect,
-            parallel.rank(),
-            parallel.world(),
-            train.accumulate,
-        )
-
-    def _batches(self, start: int, stop: int) -> Iterator[Batch]:
-        dataset = DetectionDataset(self.splits.train, self.config.input, training=True)
-        pin = self.device.type == "cuda"
-        return iter(loader(dataset, self._order(start, stop), self.config.input.workers, self.model.size_multiple, pin))
-
-    def _task(self) -> DetectionTask:
-        config = self.config
-        val = None if self.splits.val is None else DetectionDataset(self.splits.val, config.input, training=False)
-        return DetectionTask(
-            val,
-            config.input.test_short_side,
-            config.evaluate.batch,
-            config.input.workers,
-            config.evaluate.backend,
-            config.train.pictures,
-            self.device,
-            self.journal,
-        )
+        return checkpoint.load(last, self.problem.task) if last.exists() else None
 
     def _loop(self, total: int) -> Loop:
         train = self.config.train
@@ -192,12 +166,9 @@ class _Run:
         optimizer = build_optimizer(
             self.model, train.lr, train.momentum, train.weight_decay, train.norm_decay, bias_decay
         )
-        warmup = min(train.warmup, total // 4)
-        rate = LearningRate(
-            train.lr, total, train.schedule, tuple(train.steps), train.gamma, warmup, train.warmup_factor
-        )
+        rate = learning_rate(train, total, self.problem.warmup_error)
         average = AveragedModel(self.model, train.ema) if train.ema is not None else None
-        every = train.evaluate_every or max(self.steps_per_epoch, -(-total // 20))
+        every = train.evaluate_every or max(self.problem.steps_per_epoch, -(-total // 20))
         settings = LoopSettings(
             total=total,
             splits=train.accumulate,
@@ -209,10 +180,10 @@ class _Run:
             log_every=train.log_every,
             evaluate_every=every,
             checkpoint_every=train.checkpoint_every or every,
-            metric=train.metric,
+            metric=self.problem.metric,
             patience=train.patience,
         )
-        model: torch.nn.Module = self.model
+        model = self.model
         if parallel.world() > 1:
             model = DistributedDataParallel(model, device_ids=[self.device] if self.device.type == "cuda" else None)
         return Loop(model, self.task, optimizer, rate, average, settings, self._save, self.journal)
@@ -223,8 +194,9 @@ class _Run:
             return
         loop = self.loop
         content = {
+            "task": self.problem.task,
             "config": to_dict(self.config),
-            "classes": list(self.classes),
+            "classes": list(self.problem.classes),
             "iteration": loop.progress.iteration,
             "metrics": loop.progress.metrics,
             "model": loop.evaluated_model().state_dict(),
@@ -236,6 +208,7 @@ class _Run:
                 "average": loop.average.state_dict() if loop.average else None,
                 "optimizer": loop.optimizer.state_dict(),
                 "scaler": loop.scaler.state_dict(),
+                "rate": loop.rate.state_dict(),
                 "best": loop.progress.best,
                 "stale": loop.progress.stale,
             }
@@ -243,45 +216,32 @@ class _Run:
 
     def _restore(self, saved: dict[str, Any]) -> None:
         path, state, loop = self.folder / "last.pt", saved["training"], self.loop
-        if tuple(saved["classes"]) != self.classes:
+        if tuple(saved["classes"]) != self.problem.classes:
             raise InputError(f"{path}: was trained on other classes than {self.config.data} has; use another --output")
         checkpoint.load_weights(self.model, state["model"], path)
         loop.optimizer.load_state_dict(state["optimizer"])
         loop.scaler.load_state_dict(state["scaler"])
+        loop.rate.load_state_dict(state["rate"])
         if loop.average and state["average"]:
             loop.average.load_state_dict(state["average"])
         loop.progress.iteration = saved["iteration"]
         loop.progress.metrics = saved["metrics"]
         loop.progress.best, loop.progress.stale = state["best"], state["stale"]
 
-    def _conclude(self) -> Finished:
-        """Evaluate best.pt and write predictions, numbers and a picture."""
+    def _conclude(self) -> Findings:
+        """Let the problem look at the best weights."""
         folder = self.folder
-        files = {folder / "best.pt": "best weights, for frcnn predict and frcnn evaluate"}
-        if self.splits.val is not None:
-            # Sent, since the other ranks come here before the first has written the file.
-            best = parallel.from_first(checkpoint.load(folder / "best.pt") if self.first else {})
-            if self.task.result is None or best["iteration"] != self.loop.progress.iteration:
-                checkpoint.load_weights(self.model, best["model"], folder / "best.pt")
-                self.task.evaluate(self.model, best["iteration"])
-            if self.first:
-                files |= self._write_findings()
-        files |= {
+        # Sent, since the other ranks come here before the first has written the file.
+        best = parallel.from_first(checkpoint.load(folder / "best.pt", self.problem.task) if self.first else {})
+        checkpoint.load_weights(self.model, best["model"], folder / "best.pt")
+        found = self.problem.conclude(self.model, best["iteration"], folder)
+        files = {
+            folder / "best.pt": "the best weights",
+            **found.files,
             folder / "last.pt": "the end of the run, to go on from with --resume true",
             folder / "metrics.jsonl": "losses, rates and validation metrics",
             folder / "results.csv": "a row per evaluation",
             folder / "tensorboard": "the same as curves: tensorboard --logdir " + str(folder),
             folder / "config.yaml": "the whole configuration",
         }
-        return Finished(self.task.result, files)
-
-    def _write_findings(self) -> dict[Path, str]:
-        assert self.task.result is not None
-        predictions, numbers = self.folder / "predictions.json", self.folder / "evaluation.json"
-        write_results(predictions, self.task.results)
-        write_atomically(numbers, json.dumps(to_json(self.task.result), indent=1).encode())
-        files = {predictions: "detections in COCO's result format", numbers: "the 12 numbers and AP per class"}
-        if self.task.picture is not None:
-            save_picture(self.folder / "detections.png", self.task.picture)
-            files[self.folder / "detections.png"] = "detections beside the ground truth"
-        return files
+        return Findings(found.result, found.text, files)

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from detection.config.read import config_parser, from_dict, read_config, to_dict, to_yaml
+from detection.config.schema import Config
 from detection.errors import InputError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 
 
 def read(*arguments, defaults=None):
-    return read_config(config_parser("frcnn train", ""), list(arguments), defaults)
+    return read_config(config_parser("frcnn train", "", Config), list(arguments), Config, defaults)
 
 
 def test_option_beats_file_beats_defaults(tmp_path):
@@ -96,11 +97,11 @@ def test_what_cannot_go_together_is_refused_by_its_key(options, key):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_config_of_ours_loads_and_survives_a_checkpoint(path, tmp_path):
     config = read("--config", str(path))
-    assert from_dict(to_dict(config), tmp_path) == config
+    assert from_dict(to_dict(config), tmp_path, Config) == config
     (tmp_path / "again.yaml").write_text(to_yaml(config))
     assert read("--config", str(tmp_path / "again.yaml")) == config
 
 
 def test_a_checkpoint_of_another_version_is_named():
     with pytest.raises(InputError, match="old.pt: its configuration is not of this version: .*warp"):
-        from_dict({"train": {"iterations": 1, "warp": 9}}, Path("old.pt"))
+        from_dict({"train": {"iterations": 1, "warp": 9}}, Path("old.pt"), Config)

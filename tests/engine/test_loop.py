@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from detection.engine.ema import AveragedModel
-from detection.engine.loop import Interrupted, Loop, LoopSettings
+from detection.engine.learning_rate import LearningRate
+from detection.engine.loop import Found, Interrupted, Loop, LoopSettings
 from detection.errors import InputError
 
 
@@ -22,9 +23,8 @@ class Toy:
     def losses(self, model, batch):
         y = model(batch)
         self.types.add(y.dtype)
-        return {"error": ((y.float() - 3 * batch) ** 2).mean(), "none": y.new_zeros((), dtype=torch.float32)}, len(
-            batch
-        )
+        losses = {"error": ((y.float() - 3 * batch) ** 2).mean(), "none": y.new_zeros((), dtype=torch.float32)}
+        return Found(losses, len(batch))
 
     def evaluate(self, model, iteration):
         return {"AP": self.metrics.pop(0)} if self.metrics else {}
@@ -42,7 +42,7 @@ def loop_of(task=None, average=False, rate=0.1, **changes):
         model,
         task or Toy(),
         optimizer,
-        lambda step: rate,
+        LearningRate(rate, settings["total"]),
         copy,
         LoopSettings(**settings),
         lambda name: saved.append((name, loop.progress.iteration)),

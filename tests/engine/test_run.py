@@ -13,10 +13,11 @@ import torch
 
 from detection import checkpoint
 from detection.config.read import config_parser, read_config
+from detection.config.schema import Config
 from detection.data.coco import read_coco
 from detection.data.shapes import write_shapes
 from detection.engine.detection_task import DetectionTask
-from detection.engine.run import train
+from detection.engine.detector import train
 from detection.errors import InputError
 from detection.model.build import build_backbone
 
@@ -31,14 +32,14 @@ def config(shapes, tiny, tmp_path):
 
     def read(*options):
         data = [f"--data={shapes}", f"--output={tmp_path / 'run'}"]
-        return read_config(config_parser("frcnn train", ""), [*tiny, *data, *options])
+        return read_config(config_parser("frcnn train", "", Config), [*tiny, *data, *options], Config)
 
     return read
 
 
 def parameters(path):
     """Weights in a checkpoint that the optimiser moves, so without running statistics."""
-    state = checkpoint.load(path)["model"]
+    state = checkpoint.load(path, "detection")["model"]
     return {k: v for k, v in state.items() if not k.endswith(("running_mean", "running_var", "num_batches_tracked"))}
 
 
@@ -60,7 +61,7 @@ def test_the_folder_holds_what_was_promised(trained):
     assert {path.name for path in trained.iterdir()} == names
     rows = (trained / "results.csv").read_text().splitlines()
     assert rows[0].startswith("iteration,AP,") and len(rows) == 2
-    best = checkpoint.load(trained / "best.pt")
+    best = checkpoint.load(trained / "best.pt", "detection")
     assert best["iteration"] == 2 and len(best["classes"]) == 6 and best["config"]["model"]["width"] == 8
 
 
@@ -81,7 +82,7 @@ def test_six_steps_equal_three_a_kill_and_three_more(config, tmp_path, monkeypat
     torch.manual_seed(99)  # another process knows nothing of the first one's random state
     train(config(*options, "--resume=true"))
     for name in ("last.pt", "best.pt"):
-        one, other = checkpoint.load(tmp_path / "whole" / name), checkpoint.load(tmp_path / "run" / name)
+        one, other = checkpoint.load(tmp_path / "whole" / name, "detection"), checkpoint.load(tmp_path / "run" / name, "detection")
         for key in ("iteration", "metrics", "model", *(["training"] if name == "last.pt" else [])):
             assert_same(one[key], other[key], f"{name} {key}")
     assert (tmp_path / "whole/predictions.json").read_bytes() == (tmp_path / "run/predictions.json").read_bytes()
@@ -109,7 +110,7 @@ def test_a_signal_to_all_processes_of_a_run_lets_it_save(shapes, tiny, tmp_path)
     os.killpg(process.pid, signal.SIGTERM)  # as torchrun and job queues do
     output, error = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM and "stopped by SIGTERM: the run is saved" in output, error
-    assert checkpoint.load(run / "last.pt")["iteration"] >= 1 and not error
+    assert checkpoint.load(run / "last.pt", "detection")["iteration"] >= 1 and not error
 
 
 def other_classes(shapes, folder):

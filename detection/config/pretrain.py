@@ -1,0 +1,122 @@
+"""Settings of the training of a classifier; the defaults are the ImageNet recipe of He et al. 2015, section 3.4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from detection.config.training import TrainConfig
+
+
+@dataclass
+class ClassDatasetConfig:
+    """Which images of the data are learned from, and which are looked at."""
+
+    train: str = "train"
+    """split to learn from"""
+    val: str | None = "val"
+    """split for validation; where the data has none of this name, images of the training split are held out"""
+    hold_out: int | None = None
+    """images held out when there is no validation split, chosen by the seed; default a tenth"""
+    test: str | None = "test"
+    """split whose error is measured once, at the end, where the data has it and validation does not use it"""
+
+
+@dataclass
+class CropConfig:
+    """Images on their way into the network."""
+
+    augment: Literal["scale", "area", "pad"] = "scale"
+    """scale: shorter side drawn from `short_sides`, random crop; area: random share of the picture; pad: CIFAR's"""
+    crop: int = 224
+    """side of the network's input, pixels"""
+    short_sides: list[int] = field(default_factory=lambda: [256, 480])
+    """smallest and largest shorter side, pixels (augment scale)"""
+    pad: int = 4
+    """pixels added on each side before the crop (augment pad)"""
+    flip: bool = True
+    """half of the images are mirrored"""
+    pca: float = 0.1
+    """standard deviation of the colour augmentation along ImageNet's principal components; 0: off"""
+    workers: int = 2
+    """processes that load images, where they are not held in memory"""
+
+
+@dataclass
+class NetConfig:
+    """The network."""
+
+    name: str = "resnet50"
+    """resnet18 to resnet152, plain18 to plain152, or cifar_resnetN and cifar_plainN with N = 6n+2"""
+    shortcut: Literal["A", "B", "C"] | None = None
+    """A: zero-padded identity, B: projection where the size changes, C: all projections; default A for CIFAR, else B"""
+    width: int | None = None
+    """channels of the stem; default 64, for CIFAR 16"""
+    norm: Literal["batch", "sync", "group"] = "batch"
+    stride_in_1x1: bool = False
+    """bottlenecks halve the map in their first 1x1 (the paper) instead of the 3x3 (torchvision)"""
+    rematerialise: bool = False
+    """keep few activations and compute the others again: less memory, a third more time"""
+    weights: str | None = None
+    """file with weights to begin from; null: random ones"""
+
+
+@dataclass
+class ClassifierTrainConfig(TrainConfig):
+    """Optimisation, and how often it is looked at."""
+
+    batch: int = 256
+    """images an optimiser step sees, over all processes and accumulation steps"""
+    lr: float = 0.1
+    """learning rate at this batch size"""
+    norm_decay: float = 1e-4
+    """weight decay of norm layers' parameters"""
+    steps: list[float] = field(default_factory=lambda: [0.5, 0.75])
+    """shares of the run after which the rate drops"""
+    warmup: int = 0
+    """iterations of linear warm-up; cut to a quarter of a short run"""
+    warmup_factor: float = 0.1
+    """rate at the first iteration, or until `warmup_error`, as a share of `lr`"""
+    warmup_error: float | None = None
+    """the rate stays at its first value until the training error is below this share (section 4.2: 0.8)"""
+    label_smoothing: float = 0.0
+    """share of each label that is spread over all classes"""
+    metric: Literal["top1_error", "top5_error", "loss"] = "top1_error"
+    """what `best.pt`, early stopping and schedule plateau look at, on the validation split"""
+
+
+@dataclass
+class ViewConfig:
+    """Evaluation."""
+
+    view: Literal["whole", "1-crop", "10-crop", "multi-scale"] = "1-crop"
+    """whole: the image as it is; 1-crop and 10-crop: at `short_side`; multi-scale: the whole image at `scales`"""
+    short_side: int = 256
+    """shorter side of the image that crops are taken from, pixels"""
+    scales: list[int] = field(default_factory=lambda: [224, 256, 384, 480, 640])
+    """shorter sides of multi-scale testing, pixels"""
+    batch: int = 100
+    """images at once"""
+
+
+@dataclass
+class PretrainConfig:
+    """One training of a classifier."""
+
+    data: str | None = None
+    """a folder or tar of images in train/CLASS/ and val/CLASS/, or the folder of CIFAR-10 as torchvision has it"""
+    output: str = "runs/pretrain"
+    """folder of everything a run writes"""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N"""
+    seed: int = 0
+    resume: bool = False
+    """go on from the last checkpoint in `output`"""
+    statistics: int = 0
+    """training images over which the best net's batch norm statistics are computed anew at the end, into
+    `backbone.pt`; 0: not"""
+    dataset: ClassDatasetConfig = field(default_factory=ClassDatasetConfig)
+    input: CropConfig = field(default_factory=CropConfig)
+    net: NetConfig = field(default_factory=NetConfig)
+    train: ClassifierTrainConfig = field(default_factory=ClassifierTrainConfig)
+    evaluate: ViewConfig = field(default_factory=ViewConfig)

@@ -1,0 +1,132 @@
+"""The training of a detector: its data, its model, and what its best weights find on the validation split.
+
+predictions.json   COCO results          evaluation.json    the 12 numbers, per class
+detections.png     beside the ground truth
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from backbones.pretrained import WeightsError
+from detection import checkpoint, parallel
+from detection.atomic import write_atomically
+from detection.config.schema import Config
+from detection.data.dataset import DetectionDataset, loader
+from detection.data.order import TrainingOrder
+from detection.engine.datasets import Splits, load_splits
+from detection.engine.detection_task import DetectionTask
+from detection.engine.journal import Journal
+from detection.engine.restore import detector_checkpoint
+from detection.engine.run import Findings, check_device, run
+from detection.errors import InputError
+from detection.evaluate.report import per_class_table, summary_table, to_json
+from detection.evaluate.results import write_results
+from detection.model.build import build_model
+from detection.model.faster_rcnn import FasterRCNN
+from detection.predict.output import save_picture
+from detection.records import Batch
+
+
+def train(config: Config, splits: Splits | None = None) -> Findings | None:
+    """Run the training that `config` describes; ranks other than the first return None.
+
+    Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
+    """
+    device = parallel.start(parallel.choose_device(config.device))
+    try:
+        check_device(config.train, config.model.norm, "model.norm", device)
+        return run(config, DetectorProblem(config, device, splits or load_splits(config)), device)
+    finally:
+        parallel.stop()
+
+
+class DetectorProblem:
+    """See `detection.engine.run.Problem`."""
+
+    task = "detection"
+    warmup_error: float | None = None
+
+    def __init__(self, config: Config, device: torch.device, splits: Splits) -> None:
+        self.config, self.device, self.splits = config, device, splits
+        self.classes = splits.train.class_names
+        self.metric: str = config.train.metric
+        self.steps_per_epoch = self._order(0, 1).steps_per_epoch
+        val = len(splits.val) if splits.val else 0
+        counts = f"{len(splits.train)} training and {val} validation images, {len(self.classes)} classes"
+        self.lines = [*splits.notes, counts]
+
+    def build(self, from_scratch: bool) -> FasterRCNN:
+        weights = self.config.model.weights if from_scratch else None
+        path = Path(weights) if weights else None
+        content = detector_checkpoint(path) if path is not None and path.is_file() else None
+        try:
+            model = build_model(self.config.model, len(self.classes), weights if content is None else None)
+        except WeightsError as error:
+            raise InputError(f"model.weights: {error}") from error
+        if content is not None and path is not None:
+            checkpoint.load_matching(model, content["model"], path)
+        return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def batches(self, model: nn.Module, start: int, stop: int) -> Iterator[Batch]:
+        assert isinstance(model, FasterRCNN)
+        dataset = DetectionDataset(self.splits.train, self.config.input, training=True)
+        pin = self.device.type == "cuda"
+        return iter(loader(dataset, self._order(start, stop), self.config.input.workers, model.size_multiple, pin))
+
+    def learning(self, journal: Journal | None) -> DetectionTask:
+        config = self.config
+        val = None if self.splits.val is None else DetectionDataset(self.splits.val, config.input, training=False)
+        self._task = DetectionTask(
+            val,
+            config.input.test_short_side,
+            config.evaluate.batch,
+            config.input.workers,
+            config.evaluate.backend,
+            config.train.pictures,
+            self.device,
+            journal,
+        )
+        return self._task
+
+    def conclude(self, model: nn.Module, iteration: int, folder: Path) -> Findings:
+        task = self._task
+        if self.splits.val is None:
+            return Findings(None, "", {})
+        if task.result is None or task.iteration != iteration:
+            task.evaluate(model, iteration)
+        assert task.result is not None
+        text = f"{summary_table(task.result)}\n\n{per_class_table(task.result)}"
+        return Findings(task.result, text, self._write(folder) if parallel.rank() == 0 else {})
+
+    def _write(self, folder: Path) -> dict[Path, str]:
+        task = self._task
+        assert task.result is not None
+        predictions, numbers = folder / "predictions.json", folder / "evaluation.json"
+        write_results(predictions, task.results)
+        write_atomically(numbers, json.dumps(to_json(task.result), indent=1).encode())
+        files = {predictions: "detections in COCO's result format", numbers: "the 12 numbers and AP per class"}
+        if task.picture is not None:
+            save_picture(folder / "detections.png", task.picture)
+            files[folder / "detections.png"] = "detections beside the ground truth"
+        return files
+
+    def _order(self, start: int, stop: int) -> TrainingOrder:
+        train, data = self.config.train, self.config.input
+        return TrainingOrder(
+            self.splits.train.sizes,
+            train.batch,
+            data.train_short_sides,
+            self.config.seed,
+            stop,
+            start,
+            data.group_by_aspect,
+            parallel.rank(),
+            parallel.world(),
+            train.accumulate,
+        )
