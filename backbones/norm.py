@@ -6,7 +6,7 @@ x (N, C, H, W) -> (N, C, H', W')
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -103,3 +103,23 @@ def frozen(module: nn.Module) -> nn.Module:
     for name, child in module.named_children():
         setattr(module, name, frozen(child))
     return module.requires_grad_(False)
+
+
+@torch.no_grad()
+def recompute_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set every batch norm's mean and variance to their averages over `batches` of normalised images.
+
+    What He et al. 2015, section 4.3 ("compute the BN statistics on the training set") do before a detector freezes
+    them: running statistics are a moving average that remembers weights of earlier steps.
+    """
+    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before, training = [norm.momentum for norm in norms], net.training
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch then takes the plain average
+    net.train()
+    for batch in batches:
+        net(batch)
+    net.train(training)
+    for norm, momentum in zip(norms, before):
+        norm.momentum = momentum

@@ -33,11 +33,12 @@ def _contexts(segment: nn.Module) -> tuple[AbstractContextManager[None], Abstrac
 @contextlib.contextmanager
 def _statistics_held(module: nn.Module) -> Iterator[None]:
     """The second forward pass sees the same batch: running statistics must not move a second time."""
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:  # a norm that does not track at all would save other tensors than in the first pass
+        norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, (momentum, count) in zip(norms, before):
+            norm.momentum, norm.num_batches_tracked = momentum, count

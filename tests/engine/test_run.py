@@ -82,7 +82,10 @@ def test_six_steps_equal_three_a_kill_and_three_more(config, tmp_path, monkeypat
     torch.manual_seed(99)  # another process knows nothing of the first one's random state
     train(config(*options, "--resume=true"))
     for name in ("last.pt", "best.pt"):
-        one, other = checkpoint.load(tmp_path / "whole" / name, "detection"), checkpoint.load(tmp_path / "run" / name, "detection")
+        one, other = (
+            checkpoint.load(tmp_path / "whole" / name, "detection"),
+            checkpoint.load(tmp_path / "run" / name, "detection"),
+        )
         for key in ("iteration", "metrics", "model", *(["training"] if name == "last.pt" else [])):
             assert_same(one[key], other[key], f"{name} {key}")
     assert (tmp_path / "whole/predictions.json").read_bytes() == (tmp_path / "run/predictions.json").read_bytes()
@@ -158,7 +161,7 @@ def test_backbone_weights_come_from_a_file(config, tmp_path):
 
 def test_two_pictures_are_learned_by_heart(config, tmp_path):
     data = write_shapes(tmp_path / "two", train=2, val=1, size=96)
-    options = ["--dataset.val=train", "--train.iterations=250", "--train.evaluate_every=250", "--input.augment=[]"]
+    options = ["--dataset.val=train", "--train.iterations=400", "--train.evaluate_every=400", "--input.augment=[]"]
     model = ["--input.train_short_sides=[96]", "--input.test_short_side=96", "--model.width=16", "--model.norm=group"]
     rate = ["--train.lr=0.02", "--train.clip=5", "--train.schedule=cosine", "--train.warmup=20"]
     finished = train(config(f"--data={data}", *options, *model, *rate))
