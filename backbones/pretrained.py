@@ -74,8 +74,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 def fetch_state(architecture: str, name: str) -> dict[str, Tensor]:
     """torchvision's weights `name` of `architecture`, from the hub cache or downloaded into it."""
-    from torchvision.models import get_model_weights
+    from torchvision.models import get_model_weights, list_models
 
+    if architecture not in list_models():
+        raise WeightsError(f"weights {name!r}: no such file, and none are published for {architecture}; give a file")
     known = get_model_weights(architecture)
     if name not in known.__members__:
         raise WeightsError(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from detection.data.shapes import write_shapes
 
@@ -70,4 +72,49 @@ def trained(shapes: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFact
 
     folder = tmp_path_factory.mktemp("trained") / "run"
     assert main(["train", *tiny, f"--data={shapes}", f"--output={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders: 3 classes told apart by their colour, 12 training, 4 validation and 4 test pictures of 16 pixels
+    each. Copy it before changing it."""
+    folder, random = tmp_path_factory.mktemp("data") / "classes", np.random.default_rng(0)
+    for split, count in (("train", 12), ("val", 4), ("test", 4)):
+        for channel, name in enumerate(("red", "green", "blue")):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = random.integers(0, 120, (16, 16, 3), dtype=np.uint8)
+                pixels[..., channel] += 100
+                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small() -> list[str]:
+    """Options of a classifier's training of a second on `classes`."""
+    options = {
+        "device": "cpu",
+        "input.augment": "pad",
+        "input.crop": "16",
+        "input.pad": "2",
+        "input.workers": "0",
+        "net.name": "cifar_resnet8",
+        "net.width": "4",
+        "train.batch": "12",
+        "train.iterations": "6",
+        "train.evaluate_every": "3",
+        "train.log_every": "2",
+        "evaluate.view": "whole",
+    }
+    return [f"--{key}={value}" for key, value in options.items()]
+
+
+@pytest.fixture(scope="session")
+def pretrained(classes: Path, small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished `small` run on `classes`. Copy it before changing it."""
+    from detection.cli.main import main
+
+    folder = tmp_path_factory.mktemp("pretrained") / "run"
+    assert main(["pretrain", *small, f"--data={classes}", f"--output={folder}"]) == 0
     return folder

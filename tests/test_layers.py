@@ -24,9 +24,12 @@ LEVELS = {
     "detection.predict": 3,
     "detection.interop": 3,
     "detection.engine": 4,
-    "detection.cli": 5,
+    "detection.experiments": 5,
+    "detection.cli": 6,
 }
-SEES_CONFIG = tuple(f"detection.{name}" for name in ("config", "model.build", "data.dataset", "engine", "cli"))
+SEES_CONFIG = tuple(
+    f"detection.{name}" for name in ("config", "model.build", "data.dataset", "engine", "experiments", "cli")
+)
 FILES = sorted(p for top in ("backbones", "detection") for p in (ROOT / top).rglob("*.py"))
 
 

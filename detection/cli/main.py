@@ -12,7 +12,16 @@ import sys
 COMMANDS = {
     "train": "train or fine-tune a detector on your data",
     "evaluate": "AP of a checkpoint or of a file of predictions",
+    "pretrain": "train a classifier: a backbone, or the nets of the ResNet paper",
+    "classify": "top-1 and top-5 error of classifiers and ensembles",
     "predict": "detect objects in images; write JSON and pictures",
+}
+EXPERIMENTS = {
+    "degradation": "do deeper nets learn worse, plain and residual?",
+    "responses": "how strongly the layers of trained nets respond",
+    "gradients": "gradient norms by layer and stage",
+    "lesion": "test error without single blocks of trained nets",
+    "summary": "depth, parameters, multiply-adds and memory of nets",
 }
 
 HELP = """usage: frcnn COMMAND [options]
@@ -21,6 +30,9 @@ Faster R-CNN with ResNet backbones.
 
 commands:
 {commands}
+
+experiments of the ResNet paper, each writing JSON, a table and figures:
+{experiments}
 
 `frcnn COMMAND --help` lists the options. Two starts:
   frcnn train --data shapes --output runs/shapes     the embedded dataset
@@ -32,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 2 something to mend, 128 + n stopped by signal n."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP.format(commands="\n".join(f"  {name:10} {text}" for name, text in COMMANDS.items())))
+        print(HELP.format(commands=_lines(COMMANDS), experiments=_lines(EXPERIMENTS)))
         return 0
     if arguments[0] == "--version":
         from detection import __version__
@@ -40,9 +52,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"frcnn {__version__}")
         return 0
     name = arguments[0]
-    if name not in COMMANDS:
-        return _refuse(f"there is no command {name!r}; commands are {', '.join(COMMANDS)}")
+    if name not in COMMANDS and name not in EXPERIMENTS:
+        return _refuse(f"there is no command {name!r}; commands are {', '.join([*COMMANDS, *EXPERIMENTS])}")
     return _run(name, arguments[1:])
+
+
+def _lines(commands: dict[str, str]) -> str:
+    return "\n".join(f"  {name:12} {text}" for name, text in commands.items())
 
 
 def _run(name: str, arguments: list[str]) -> int:

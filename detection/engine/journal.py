@@ -31,7 +31,7 @@ from rich.text import Text
 
 from detection.atomic import write_atomically
 
-HEADLINE = ("AP", "AP50", "AP75", "loss")
+HEADLINE = ("AP", "AP50", "AP75", "top1_error", "top5_error", "loss")
 """Validation metrics that the terminal shows; the files have all of them."""
 
 
@@ -105,7 +105,7 @@ class Journal:
         self._events.close()
 
     def _write(self, kind: str, iteration: int, values: dict[str, float]) -> None:
-        row = {"kind": kind, "iteration": iteration, **{k: round(v, 6) for k, v in values.items()}}
+        row = {"kind": kind, "iteration": iteration, **{k: float(f"{v:.6g}") for k, v in values.items()}}
         self._rows.append(row)
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")

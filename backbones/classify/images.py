@@ -1,0 +1,158 @@
+"""Images of classes: one split in memory, as pixels or as encoded files, and one way to decode an image.
+
+pixels (N, 3, H, W) uint8 RGB; labels (N,) 0..K-1 in the order of the class names
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+MEAN_SAMPLE = 1000
+"""Images that the mean colour of an encoded set is taken over."""
+
+
+class ClassDataError(ValueError):
+    """Images of classes that cannot be used. One line: what is wrong, in which file and item, how to mend it."""
+
+
+@contextlib.contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """Whatever is raised within becomes a `ClassDataError` that names the image."""
+    try:
+        yield
+    except ClassDataError as error:
+        raise ClassDataError(f"{name}: {error}") from error
+    except FileNotFoundError:
+        raise ClassDataError(f"{name}: the image file is gone; restore it or read the data again") from None
+    except Image.UnidentifiedImageError:
+        raise ClassDataError(f"{name}: not an image that Pillow can read; replace or remove the file") from None
+    except Image.DecompressionBombError as error:
+        raise ClassDataError(f"{name}: too large ({error}); scale the image down") from None
+    # Pillow's decoders raise whatever a broken file leads them to (OSError, SyntaxError, struct.error, ...).
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ClassDataError(f"{name}: the image cannot be decoded ({reason}); replace or remove the file") from error
+
+
+def open_image(encoded: Path | bytes) -> Image.Image:
+    """The image with its header read and its pixels not yet decoded; use it within `decoding`.
+
+    Raises `Image.DecompressionBombError` from the size at which Pillow itself only warns.
+    """
+    picture = Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded)
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and picture.width * picture.height > limit:
+        picture.close()
+        raise Image.DecompressionBombError(f"{picture.width}x{picture.height} is over {limit} pixels")
+    return picture
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """Decoded, in RGB: grey is repeated, alpha dropped, 16-bit grey scaled by 1/257; float pixels are refused.
+
+    EXIF orientation is left alone, as torchvision and the published ImageNet results do.
+    """
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode == "F":
+        raise ClassDataError("float pixels have no fixed range; save the image with 8 bits a channel")
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        grey = np.clip((np.asarray(picture).astype(np.int64) + 128) // 257, 0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if picture.mode in ("P", "PA"):
+        return picture.convert("RGBA").convert("RGB")  # without the detour, Pillow warns about transparent entries
+    return picture.convert("RGB")
+
+
+def planes(picture: Image.Image) -> np.ndarray:
+    """(3, H, W) uint8, contiguous, of an image of any mode."""
+    return np.ascontiguousarray(np.asarray(to_rgb(picture)).transpose(2, 0, 1))
+
+
+def picture_of(pixels: np.ndarray) -> Image.Image:
+    """The Pillow image of (3, H, W) uint8 RGB."""
+    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """One split.
+
+    class_names: K names. labels: (N,) int64. names: (N) what messages call the images.
+    Either pixels, (N, 3, H, W) uint8 RGB, or encoded, (N) files or their contents; the other is None.
+    """
+
+    class_names: tuple[str, ...]
+    labels: np.ndarray
+    names: list[str]
+    pixels: np.ndarray | None = None
+    encoded: list[Path | bytes] | None = None
+
+    def __post_init__(self) -> None:
+        held = self.pixels if self.pixels is not None else self.encoded
+        if held is None or (self.pixels is not None and self.encoded is not None):
+            raise ValueError("an image set holds either pixels or encoded images")
+        if not len(held) == len(self.labels) == len(self.names):
+            raise ValueError(f"{len(held)} images, {len(self.labels)} labels and {len(self.names)} names do not match")
+        if self.pixels is not None and (self.pixels.dtype != np.uint8 or self.pixels.shape[1:2] != (3,)):
+            raise ValueError(f"pixels are (N, 3, H, W) uint8, not {self.pixels.shape} {self.pixels.dtype}")
+        if self.labels.dtype != np.int64 or self.labels.ndim != 1:
+            raise ValueError(f"labels are (N,) int64, not {self.labels.shape} {self.labels.dtype}")
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
+            raise ValueError(f"labels outside 0..{len(self.class_names) - 1}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def picture(self, row: int) -> Image.Image:
+        """The image as Pillow has it, not yet decoded where it is encoded; to be used within `decoding`."""
+        if self.encoded is not None:
+            return open_image(self.encoded[row])
+        assert self.pixels is not None
+        return picture_of(self.pixels[row])
+
+    def image(self, row: int) -> np.ndarray:
+        """(3, H, W) uint8 RGB. Raises `ClassDataError` naming an image that does not decode."""
+        if self.pixels is not None:
+            return self.pixels[row]
+        with decoding(self.names[row]), self.picture(row) as picture:
+            return planes(picture)
+
+    def subset(self, rows: Sequence[int] | np.ndarray) -> ImageSet:
+        """The images of `rows`, in their order."""
+        index = np.asarray(rows, dtype=np.int64)
+        pixels = None if self.pixels is None else self.pixels[index]
+        encoded = None if self.encoded is None else [self.encoded[i] for i in index]
+        return ImageSet(self.class_names, self.labels[index], [self.names[i] for i in index], pixels, encoded)
+
+    def hold_out(self, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
+        """The set without `count` images drawn at random, and those images (the 45k/5k of He et al. 2015, section 4.2).
+
+        Raises `ClassDataError` where nothing would be left.
+        """
+        if not 0 <= count < len(self):
+            raise ClassDataError(
+                f"{count} of {len(self)} images cannot be held out; hold out between 0 and {len(self) - 1}"
+            )
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self.subset(np.sort(order[count:])), self.subset(np.sort(order[:count]))
+
+    def mean_colour(self) -> tuple[int, int, int]:
+        """The rounded mean of R, G and B: over all pixels, or over a sample of the encoded images."""
+        if not len(self):
+            raise ClassDataError("an empty set has no mean colour; give images or a colour")
+        if self.pixels is not None:
+            means = self.pixels.mean((0, 2, 3), dtype=np.float64)
+        else:
+            # Drawn, not every n-th: the order of the images may have a period.
+            rows = np.random.default_rng(0).permutation(len(self))[:MEAN_SAMPLE]
+            means = np.mean([self.image(i).mean((1, 2), dtype=np.float64) for i in rows], axis=0)
+        red, green, blue = (round(float(m)) for m in means)
+        return red, green, blue

@@ -1,0 +1,278 @@
+"""From a path to image sets: torchvision's CIFAR files, a tree of class folders, or a tar of such a tree.
+
+A tree is {train,val,test}/<class>/images, or <class>/images for the one split `train`. Images may lie deeper below
+their class; hidden files and other files are passed over.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from io import BufferedIOBase
+from pathlib import Path
+
+import numpy as np
+
+from backbones.classify.images import ClassDataError, ImageSet, decoding, open_image, planes
+
+SPLITS = ("train", "val", "test")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+"""What counts as an image, in any case."""
+
+LAYOUTS = "{train,val,test}/<class>/images, <class>/images, or torchvision's cifar-10-batches-py or cifar-100-python"
+
+OPENERS: dict[str, Callable[[Path], BufferedIOBase]] = {
+    ".tar": lambda path: path.open("rb"),
+    ".tar.gz": gzip.GzipFile,
+    ".tgz": gzip.GzipFile,
+    ".tar.xz": lzma.LZMAFile,
+    ".tar.bz2": bz2.BZ2File,
+}
+ARCHIVE_LIMIT = 8 << 30
+"""Bytes of images that are read from a tar."""
+
+HELD_SIDE = 128
+HELD_BYTES = 2 << 30
+"""Images of one size are held decoded where no side is above the first, and all of them are within the second."""
+
+CIFAR_FOLDERS = {"cifar-10-batches-py": "CIFAR10", "cifar-100-python": "CIFAR100"}
+
+Items = list[tuple[str, "Path | bytes"]]
+"""Name and file, or its content, of each image."""
+Listing = Mapping[str, Items]
+"""Class -> its images."""
+Parts = tuple[str, ...]
+"""The folders and the name in a path."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images come from. splits: what `read` accepts."""
+
+    path: Path
+    splits: tuple[str, ...]
+    load: Callable[[str, tuple[str, ...] | None], ImageSet]
+
+    def read(self, split: str, class_names: tuple[str, ...] | None = None) -> ImageSet:
+        """The images of a split, sorted by class and name; labels follow `class_names`, default the train split's.
+
+        Raises `ClassDataError` for an unknown split, classes other than those, and images that do not decode.
+        """
+        if split not in self.splits:
+            raise ClassDataError(f"{self.path}: there is no split {split!r}; it has {', '.join(self.splits)}")
+        return self.load(split, class_names)
+
+
+def open_source(path: Path) -> Source:
+    """The source at `path`, of the kind that is found there. A tar is read whole, once, here.
+
+    Raises `ClassDataError` where the path is missing, is of no known kind, or the tar is broken or too large.
+    """
+    if not path.exists():
+        raise ClassDataError(f"{path}: no such file or folder; check the path")
+    if not path.is_dir():
+        return _tar_source(path)
+    cifar = [name for name in CIFAR_FOLDERS if path.name == name or (path / name).is_dir()]
+    if len(cifar) > 1:
+        raise ClassDataError(f"{path}: holds {' and '.join(cifar)}; give the path of one of them")
+    if cifar:
+        root = path.parent if path.name == cifar[0] else path
+        return Source(path, ("train", "test"), partial(_read_cifar, path, root, CIFAR_FOLDERS[cifar[0]]))
+    return _folder_source(path)
+
+
+def _read_cifar(path: Path, root: Path, kind: str, split: str, class_names: tuple[str, ...] | None) -> ImageSet:
+    """CIFAR-10 or -100 through torchvision: the files are pickles, which may run code when they are read, and
+    torchvision compares their MD5 with the published ones before it opens them."""
+    from torchvision import datasets
+
+    try:
+        data = getattr(datasets, kind)(str(root), train=split == "train", download=False)
+    except Exception as error:  # RuntimeError for a wrong hash; whatever pickle and the file system raise
+        raise ClassDataError(
+            f"{path}: the {kind} files are incomplete or differ from the published ones ({_line(error)}); "
+            "unpack the original archive again"
+        ) from error
+    known = class_names or tuple(data.classes)
+    _check_classes(f"{path} {split}", known, data.classes)
+    labels = np.array([known.index(name) for name in data.classes], dtype=np.int64)[np.asarray(data.targets)]
+    pixels = np.ascontiguousarray(data.data.transpose(0, 3, 1, 2))
+    return ImageSet(known, labels, [f"{path} {split} image {i}" for i in range(len(labels))], pixels)
+
+
+def _folder_source(path: Path) -> Source:
+    tops = _subfolders(path)
+    splits = tuple(s for s in SPLITS if s in tops)
+    if "train" in splits or (splits and len(splits) == len(tops)):
+        roots = {split: path / split for split in splits}
+    else:
+        roots = {"train": path}
+    classes = {split: _subfolders(root) for split, root in roots.items()}
+    if not any(classes.values()):
+        raise ClassDataError(f"{path}: no images found; expected {LAYOUTS}")
+
+    def load(split: str, class_names: tuple[str, ...] | None) -> ImageSet:
+        listing = {name: _folder_items(roots[split] / name) for name in classes[split]}
+        return _assemble(str(path), split, class_names or tuple(classes.get("train", classes[split])), listing)
+
+    return Source(path, tuple(roots), load)
+
+
+def _subfolders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _folder_items(folder: Path) -> Items:
+    found: Items = []
+    for parent, inner, files in os.walk(folder, followlinks=True):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        found += [(path, Path(path)) for path in (os.path.join(parent, f) for f in files if _is_image(f))]
+    return sorted(found, key=lambda item: item[0])
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _tar_source(path: Path) -> Source:
+    suffix = next((s for s in OPENERS if path.name.lower().endswith(s)), None)
+    if suffix is None:
+        raise ClassDataError(f"{path}: neither a folder nor one of {', '.join(OPENERS)}; expected {LAYOUTS}")
+    try:
+        with OPENERS[suffix](path) as stream:
+            members = dict(_tar_members(path, stream))
+    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
+        raise ClassDataError(f"{path}: the archive is broken ({_line(error)}); fetch or pack it again") from error
+    trees = _trees(path.name, members)
+    if not any(items for tree in trees.values() for items in tree.values()):
+        raise ClassDataError(f"{path}: no images found; expected {LAYOUTS}")
+
+    def load(split: str, class_names: tuple[str, ...] | None) -> ImageSet:
+        names = class_names or tuple(trees.get("train", trees[split]))
+        return _assemble(path.name, split, names, trees[split])
+
+    return Source(path, tuple(s for s in SPLITS if s in trees), load)
+
+
+def _trees(archive: str, members: Mapping[Parts, bytes | None]) -> dict[str, dict[str, Items]]:
+    """Split -> class -> images, from the contents of a tar; a folder's content is None."""
+    images = [parts for parts, data in members.items() if data is not None]
+    tops = {parts[0] for parts in images}
+    below = int(len(tops) == 1 and not tops & set(SPLITS) and all(len(parts) > 2 for parts in images))
+    by_split = "train" in {p[below] for p in images} or all(p[below] in SPLITS for p in images)
+    trees: dict[str, dict[str, Items]] = {}
+    for parts, data in sorted(members.items(), key=lambda member: member[0]):
+        inner = parts[below:] if by_split else ("train", *parts[below:])
+        if len(inner) < (2 if data is None else 3) or inner[0] not in SPLITS or (below and parts[0] not in tops):
+            continue
+        items = trees.setdefault(inner[0], {}).setdefault(inner[1], [])
+        if data is not None:
+            items.append((f"{archive}: {'/'.join(parts)}", data))
+    return trees
+
+
+def _tar_members(path: Path, stream: BufferedIOBase) -> Iterator[tuple[Parts, bytes | None]]:
+    """Name and content of every image, and of every folder with None.
+
+    A name is only ever a label: nothing is unpacked, so none can reach the file system.
+    """
+    total = 0
+    if path.suffix == ".tar":
+        _check_end(stream)
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        for member in archive:
+            parts = tuple(p for p in member.name.split("/") if p not in ("", "."))
+            if not parts or any(p.startswith(".") or p == "__MACOSX" for p in parts):
+                continue
+            if member.isdir():
+                yield parts, None
+            if member.isdir() or not _is_image(parts[-1]):
+                continue
+            if member.islnk() or member.issym():
+                raise ClassDataError(
+                    f"{path.name}: {member.name} is a link; pack the files themselves (tar --dereference)"
+                )
+            total += member.size
+            if total > ARCHIVE_LIMIT:
+                raise ClassDataError(
+                    f"{path}: more than {ARCHIVE_LIMIT / 2**30:g} GiB of images; unpack it and give the folder"
+                )
+            content = archive.extractfile(member) if member.isfile() else None
+            if content is not None:
+                data = content.read()
+                if len(data) != member.size:
+                    raise EOFError(f"{member.name} ends early")
+                yield parts, data
+    # tarfile takes the end of the file for the end of the archive: only a decompressor knows that a file was cut.
+    while stream.read(1 << 20):
+        pass
+
+
+def _check_end(stream: BufferedIOBase) -> None:
+    """Raise `EOFError` where an uncompressed tar lacks its mark of two empty blocks: cut between two images, it would
+    pass for a smaller one."""
+    stream.seek(max(stream.seek(0, os.SEEK_END) - 1024, 0))
+    if stream.read(1024).strip(b"\0"):
+        raise EOFError("it has no end mark")
+    stream.seek(0)
+
+
+def _assemble(where: str, split: str, known: tuple[str, ...], listing: Listing) -> ImageSet:
+    """The set of a split whose classes must be `known`."""
+    _check_classes(f"{where} {split}", known, listing)
+    label_of = {name: label for label, name in enumerate(known)}
+    items = [(label_of[name], *item) for name in sorted(listing) for item in listing[name]]
+    if not items:
+        raise ClassDataError(f"{where}: no images found in {split}; expected {LAYOUTS}")
+    empty = [name for name in listing if not listing[name]] if split == "train" else []
+    if empty:
+        raise ClassDataError(f"{where}: no images of {_few(empty)} in {split}; add some or remove the folder")
+    labels = np.array([label for label, _, _ in items], dtype=np.int64)
+    names, encoded = [name for _, name, _ in items], [data for _, _, data in items]
+    pixels = decode_equal(names, encoded)
+    return ImageSet(known, labels, names, pixels, None if pixels is not None else encoded)
+
+
+def _check_classes(where: str, known: Sequence[str], found: Sequence[str] | Listing) -> None:
+    missing, unknown = [n for n in known if n not in found], sorted(set(found) - set(known))
+    if missing or unknown:
+        wrong = [f"{what} {_few(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names]
+        raise ClassDataError(f"{where}: classes {' and '.join(wrong)}; every split needs the same class folders")
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def decode_equal(names: Sequence[str], encoded: Sequence[Path | bytes]) -> np.ndarray | None:
+    """(N, 3, H, W) uint8 where all images have one size and are small enough to hold decoded, else None."""
+    with decoding(names[0]), open_image(encoded[0]) as first:
+        width, height = first.size
+    if max(width, height) > HELD_SIDE or len(names) * 3 * height * width > HELD_BYTES:
+        return None
+    pixels = np.empty((len(names), 3, height, width), dtype=np.uint8)
+
+    def decode(rows: range) -> bool:
+        for i in rows:
+            with decoding(names[i]), open_image(encoded[i]) as picture:
+                if picture.size != (width, height):
+                    return False
+                pixels[i] = planes(picture)
+        return True
+
+    # Pillow decodes outside the interpreter's lock; a thousand images a task keep the queue from costing more.
+    chunks = [range(i, min(i + 1000, len(names))) for i in range(0, len(names), 1000)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return pixels if all(pool.map(decode, chunks)) else None

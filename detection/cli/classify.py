@@ -1,0 +1,53 @@
+"""`frcnn classify`: top-1 and top-5 error of one classifier or an ensemble, tested as in the paper."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from detection.cli.arguments import Parser, at_least
+
+DESCRIPTION = """Error of classifiers on one split: each alone and, for several, of their averaged probabilities. A
+checkpoint of `frcnn pretrain` brings its data and its view; NET=FILE, such as cifar_resnet20=weights.pt, names plain
+weights."""
+
+
+def main(arguments: list[str]) -> int:
+    args = _parser().parse_args(arguments)
+
+    from detection import parallel
+    from detection.atomic import write_atomically
+    from detection.engine.class_testing import errors_of, images_for, view_for
+    from detection.engine.restore import load_classifier
+
+    device = parallel.choose_device(args.device)
+    classifiers = [load_classifier(source, device) for source in args.classifiers]
+    images = images_for(classifiers, args.data, args.split)
+    view = view_for(classifiers[0], args.view, args.short_side, args.crop, args.scales)
+    groups = {source: [classifier] for source, classifier in zip(args.classifiers, classifiers)}
+    if len(classifiers) > 1:
+        groups["ensemble"] = classifiers
+    rows = []
+    for name, group in groups.items():
+        errors = errors_of(group, images, view, args.batch, device)
+        rows.append({"classifier": name, "view": view.name, **errors})
+        parts = [f"{key.replace('_', ' ')} {100 * v:.2f} %" for key, v in errors.items() if key != "loss"]
+        print(f"{name}: {', '.join(parts)}, loss {errors['loss']:.4f} ({len(images)} images, {view.name})", flush=True)
+    if args.output:
+        write_atomically(args.output, json.dumps(rows, indent=1).encode())
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser("frcnn classify", DESCRIPTION)
+    parser.add_argument("classifiers", nargs="+", help="best.pt of runs, or NET=FILE")
+    parser.add_argument("--data", help="images of classes; default those of the first checkpoint")
+    parser.add_argument("--split", help="split of it; default test where there is one, else val")
+    parser.add_argument("--view", choices=["whole", "1-crop", "10-crop", "multi-scale"], help="default as in training")
+    parser.add_argument("--short_side", type=at_least(8), help="shorter side that crops are taken from, pixels")
+    parser.add_argument("--crop", type=at_least(8), help="side of the crops, pixels")
+    parser.add_argument("--scales", type=at_least(8), nargs="+", help="shorter sides of multi-scale testing, pixels")
+    parser.add_argument("--batch", type=at_least(1), default=100, help="images at once")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--output", type=Path, help="JSON file for the numbers")
+    return parser

@@ -1,0 +1,29 @@
+"""`frcnn degradation`: plain and residual nets of several depths, side by side."""
+
+from __future__ import annotations
+
+from detection.cli.arguments import Parser
+from detection.cli.experiment import add_results, command, finish
+from detection.config.pretrain import PretrainConfig
+from detection.config.read import config_parser, read_config
+
+DESCRIPTION = """Train nets of several depths with one recipe and draw their training and test errors on one figure.
+Runs lie in OUTPUT/NET and are gone on with, finished ones at once. All settings of `frcnn pretrain` may follow."""
+
+
+def main(arguments: list[str]) -> int:
+    parser = Parser("frcnn degradation", DESCRIPTION)
+    parser.add_argument("--nets", nargs="+", required=True, help="such as cifar_plain20 cifar_resnet20")
+    add_results(parser)
+    args, settings = parser.parse_known_args(arguments)
+    config = read_config(config_parser("frcnn degradation", DESCRIPTION, PretrainConfig), settings, PretrainConfig)
+
+    from detection.engine.loop import Interrupted
+    from detection.experiments.degradation import degradation
+
+    try:
+        report = degradation(config, args.nets, command("degradation", arguments))
+    except Interrupted as stop:
+        print(f"{stop}: the run is saved; the same command goes on with it")
+        return 128 + stop.signal
+    return finish(report, args.results)

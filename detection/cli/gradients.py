@@ -1,0 +1,39 @@
+"""`frcnn gradients`: gradient norms by layer and stage."""
+
+from __future__ import annotations
+
+from detection.cli.arguments import Parser, at_least
+from detection.cli.experiment import add_results, command, finish, named
+from detection.config.pretrain import PretrainConfig
+from detection.config.read import config_parser, read_config
+
+DESCRIPTION = """Norms of the gradients of nets: by name (cifar_plain56) from random weights and along a training of
+--train.iterations, as best.pt or NET=FILE of trained ones. All settings of `frcnn pretrain` may follow."""
+
+
+def main(arguments: list[str]) -> int:
+    parser = Parser("frcnn gradients", DESCRIPTION)
+    parser.add_argument("--nets", nargs="+", default=[], help="nets to train, such as cifar_plain56 cifar_resnet56")
+    parser.add_argument("--trained", nargs="+", default=[], help="best.pt of runs, or NET=FILE")
+    parser.add_argument("--images", type=at_least(2), default=256, help="training images to measure on")
+    add_results(parser)
+    args, settings = parser.parse_known_args(arguments)
+    if not args.nets and not args.trained:
+        parser.error("give --nets or --trained")
+    config = read_config(config_parser("frcnn gradients", DESCRIPTION, PretrainConfig), settings, PretrainConfig)
+
+    from detection import parallel
+    from detection.engine.class_images import load_class_splits
+    from detection.engine.loop import Interrupted
+    from detection.engine.restore import load_classifier
+    from detection.experiments.gradients import gradients
+
+    device = parallel.choose_device(config.device)
+    trained = named(args.trained, [load_classifier(source, device) for source in args.trained])
+    words = command("gradients", arguments)
+    try:
+        report = gradients(config, args.nets, trained, load_class_splits(config), args.images, device, words)
+    except Interrupted as stop:
+        print(f"{stop}: the run is saved; the same command goes on with it")
+        return 128 + stop.signal
+    return finish(report, args.results)

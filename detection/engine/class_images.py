@@ -1,0 +1,88 @@
+"""From what a pretraining config says of the data to images of classes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from backbones.classify.augment import Augmentation
+from backbones.classify.images import ClassDataError, ImageSet
+from backbones.classify.sources import Source, open_source
+from backbones.classify.views import View
+
+from detection.config.pretrain import CropConfig, PretrainConfig, ViewConfig
+from detection.errors import InputError
+
+
+@dataclass(frozen=True)
+class ClassSplits:
+    """val is None where the config wants none; test is None where the data has none or validation uses it. lines: what
+    a user should know."""
+
+    train: ImageSet
+    val: ImageSet | None
+    test: ImageSet | None
+    lines: list[str]
+
+
+@contextlib.contextmanager
+def mending() -> Iterator[None]:
+    """Data that a user can mend is an `InputError`, whoever found it."""
+    try:
+        yield
+    except ClassDataError as error:
+        # torch's DataLoader raises a worker's exception anew, with the worker's whole traceback as its message.
+        raise InputError(str(error).rstrip().rsplit("ClassDataError: ", 1)[-1]) from error
+
+
+def open_data(data: str | None) -> Source:
+    """The images of classes that `data` names."""
+    if data is None:
+        raise InputError(
+            "data: give --data PATH: a folder or tar with train/CLASS/*.jpg and val/CLASS/*.jpg, or CIFAR-10's folder"
+        )
+    with mending():
+        return open_source(Path(data))
+
+
+def load_class_splits(config: PretrainConfig) -> ClassSplits:
+    """All splits of a run. Without a validation split, part of the training split is held out."""
+    source, dataset = open_data(config.data), config.dataset
+    with mending():
+        train, val, test = source.read(dataset.train), None, None
+        names, lines = train.class_names, []
+        if dataset.val in source.splits:
+            assert dataset.val is not None
+            val = source.read(dataset.val, names)
+        elif dataset.val is not None:
+            whole = len(train)
+            train, val = train.hold_out(dataset.hold_out or max(whole // 10, 1), config.seed)
+            lines.append(
+                f"no split {dataset.val!r}: held out {len(val)} of {whole} training images (seed {config.seed})"
+            )
+        if dataset.test in source.splits and dataset.test not in (None, dataset.val):
+            assert dataset.test is not None
+            test = source.read(dataset.test, names)
+    counts = {"training": train, "validation": val, "test": test}
+    images = ", ".join(f"{len(images)} {name}" for name, images in counts.items() if images is not None)
+    return ClassSplits(train, val, test, [*lines, f"{images} images, {len(names)} classes"])
+
+
+def augmentation(crop: CropConfig, images: ImageSet) -> Augmentation:
+    """The training augmentation; what is padded has the mean colour, which is zero once the mean is subtracted."""
+    return Augmentation(
+        crop.augment,
+        crop.crop,
+        (crop.short_sides[0], crop.short_sides[-1]),
+        crop.pad,
+        crop.flip,
+        crop.pca,
+        images.mean_colour(),
+    )
+
+
+def view_of(evaluate: ViewConfig, crop: CropConfig) -> View:
+    """How images are looked at in validation."""
+    return View(evaluate.view, crop.crop, evaluate.short_side, tuple(evaluate.scales))

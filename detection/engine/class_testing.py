@@ -1,0 +1,70 @@
+"""Trained classifiers on images: which images, looked at how, and what error."""
+
+from __future__ import annotations
+
+import torch
+
+from backbones.cifar import CifarNet
+from backbones.classify.images import ImageSet
+from backbones.classify.views import View, log_loss, probabilities, top_errors
+from detection.config.pretrain import CropConfig, ViewConfig
+from detection.engine.class_images import mending, open_data, view_of
+from detection.engine.restore import Classifier
+from detection.errors import InputError
+
+
+def images_for(
+    classifiers: list[Classifier], data: str | None, split: str | None, count: int | None = None
+) -> ImageSet:
+    """The split to test on, by default `test` where there is one, else `val`, of the first classifier's data; with
+    `count`, that many images spread over it.
+
+    Raises `InputError` where the classifiers do not have the classes of the data.
+    """
+    config = classifiers[0].config
+    source = open_data(data or (config.data if config else None))
+    split = split or next((name for name in ("test", "val") if name in source.splits), source.splits[0])
+    names = next((c.classes for c in classifiers if c.classes is not None), None)
+    with mending():
+        images = source.read(split, names)
+    for classifier in classifiers:
+        outputs = classifier.net(torch.zeros(1, 3, 64, 64, device=_device(classifier))).shape[1]
+        if outputs != len(images.class_names):
+            raise InputError(f"{classifier.name}: has {outputs} classes, but the images have {len(images.class_names)}")
+    if count is None or count >= len(images):
+        return images
+    return images.subset([i * len(images) // count for i in range(count)])
+
+
+def view_for(
+    classifier: Classifier,
+    name: str | None = None,
+    short_side: int | None = None,
+    crop: int | None = None,
+    scales: list[int] | None = None,
+) -> View:
+    """The view of the classifier's validation, with what is given in place of its own."""
+    evaluate, crops = ViewConfig(), CropConfig()
+    if classifier.config is not None:
+        evaluate, crops = classifier.config.evaluate, classifier.config.input
+    elif isinstance(classifier.net, CifarNet):
+        evaluate = ViewConfig(view="whole")
+    view = view_of(evaluate, crops)
+    try:
+        return View(name or view.name, crop or view.crop, short_side or view.short_side, tuple(scales or view.scales))
+    except ValueError as error:
+        raise InputError(f"--view {name or view.name}: {error}") from error
+
+
+def errors_of(
+    classifiers: list[Classifier], images: ImageSet, view: View, batch: int, device: torch.device
+) -> dict[str, float]:
+    """Top-1 and top-5 error as shares, and the loss, of the classifiers' averaged probabilities (section 4.1)."""
+    with mending():
+        scores = probabilities([c.net for c in classifiers], images, view, device, batch)
+    labels = torch.from_numpy(images.labels)
+    return {**top_errors(scores, labels), "loss": log_loss(scores, labels)}
+
+
+def _device(classifier: Classifier) -> torch.device:
+    return next(classifier.net.parameters()).device

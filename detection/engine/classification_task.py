@@ -1,0 +1,67 @@
+"""Learning to classify: the loss of a batch, and validation with top-1 and top-5 error."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from backbones.classify.batches import ImageBatch, normalise
+from backbones.classify.images import ImageSet
+from backbones.classify.views import View, log_loss, probabilities, top_errors
+from torch import Tensor, nn
+
+from detection import parallel
+from detection.engine.class_images import mending
+from detection.engine.loop import Found
+
+
+class ClassificationTask:
+    """Validation over `images` in the given view, or none where there is no validation split.
+
+    batch: images at once in validation; label_smoothing: share of a label spread over all classes.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet | None,
+        view: View,
+        batch: int,
+        workers: int,
+        label_smoothing: float,
+        device: torch.device,
+    ) -> None:
+        self.images = images
+        self.view = view
+        self.batch = batch
+        self.workers = workers
+        self.label_smoothing = label_smoothing
+        self.device = device
+
+    def losses(self, model: nn.Module, batch: ImageBatch) -> Found:
+        batch = batch.to(self.device)
+        scores = model(normalise(batch.pixels, batch.shifts)).float()
+        loss = F.cross_entropy(scores, batch.labels, label_smoothing=self.label_smoothing)
+        error = (scores.detach().argmax(1) != batch.labels).float().mean()
+        return Found({"loss": loss}, len(batch.labels), {"error": error})
+
+    def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
+        """`top1_error` and `top5_error` as shares and the cross-entropy `loss`; the same on every rank."""
+        return {} if self.images is None else self.measure(model, self.images)
+
+    def measure(self, model: nn.Module, images: ImageSet) -> dict[str, float]:
+        """The same on other images."""
+        scores = self._over_all_ranks(model, images)
+        labels = torch.from_numpy(images.labels)
+        return {**top_errors(scores, labels), "loss": log_loss(scores, labels)}
+
+    def _over_all_ranks(self, model: nn.Module, images: ImageSet) -> Tensor:
+        """(N, K) probabilities; process r of w looks at images r, r + w, ..."""
+        rank, world = parallel.rank(), parallel.world()
+        mine = images if world == 1 else images.subset(range(rank, len(images), world))
+        with mending():
+            part = probabilities([model], mine, self.view, self.device, self.batch, self.workers)
+        if world == 1:
+            return part
+        scores = torch.empty(len(images), part.shape[1])
+        for r, found in enumerate(parallel.gather(part)):
+            scores[r::world] = found
+        return scores

@@ -1,0 +1,154 @@
+"""The training of a classifier: its data, its net, and what its best weights achieve.
+
+error.json         validation and test error of best.pt
+backbone.pt        best.pt with batch norm statistics computed anew, where the config asks for it
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from backbones.classify.batches import ImageBatch, normalise, training_batches
+from torch import Tensor, nn
+
+from backbones.nets import Net, NetName
+from backbones.norm import recompute_statistics
+from backbones.pretrained import WeightsError, load_pretrained
+from detection import parallel
+from detection.atomic import write_atomically
+from detection.config.pretrain import NetConfig, PretrainConfig
+from detection.data.order import TrainingOrder
+from detection.engine.class_images import ClassSplits, augmentation, load_class_splits, mending, view_of
+from detection.engine.classification_task import ClassificationTask
+from detection.engine.journal import Journal
+from detection.engine.loop import Task
+from detection.engine.restore import build_classifier
+from detection.engine.run import Findings, check_device, run
+from detection.errors import InputError
+
+
+def pretrain(config: PretrainConfig, splits: ClassSplits | None = None) -> Findings | None:
+    """Run the training of a classifier that `config` describes; ranks other than the first return None.
+
+    Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
+    """
+    check_net(config.net)
+    device = parallel.start(parallel.choose_device(config.device))
+    try:
+        check_device(config.train, config.net.norm, "net.norm", device)
+        with mending():
+            return run(config, ClassifierProblem(config, device, splits or load_class_splits(config)), device)
+    finally:
+        parallel.stop()
+
+
+def check_net(net: NetConfig) -> None:
+    """Raise `InputError` for a net that does not exist."""
+    try:
+        NetName.parse(net.name).shortcut(net.shortcut)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+class ClassifierProblem:
+    """See `detection.engine.run.Problem`."""
+
+    task = "classification"
+
+    def __init__(self, config: PretrainConfig, device: torch.device, splits: ClassSplits) -> None:
+        self.config, self.device, self.splits = config, device, splits
+        self.classes = splits.train.class_names
+        self.metric: str = config.train.metric
+        self.warmup_error = config.train.warmup_error
+        self.augmentation = augmentation(config.input, splits.train)
+        self.steps_per_epoch = self._order(0, 1).steps_per_epoch
+        self.lines = splits.lines
+        if self.metric == "top5_error" and len(self.classes) <= 5:
+            raise InputError(f"train.metric: top5_error has no meaning for {len(self.classes)} classes; use top1_error")
+
+    def build(self, from_scratch: bool) -> Net:
+        settings = self.config.net
+        net = build_classifier(settings, len(self.classes))
+        if from_scratch and settings.weights is not None:
+            try:
+                load_pretrained(net, settings.name, settings.weights)
+            except WeightsError as error:
+                raise InputError(f"net.weights: {error}") from error
+        return net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def batches(self, model: nn.Module, start: int, stop: int) -> Iterator[ImageBatch]:
+        draws = ([(draw.row, draw.seed) for draw in batch] for batch in self._order(start, stop))
+        pin = self.device.type == "cuda"
+        return training_batches(self.splits.train, self.augmentation, draws, self.config.input.workers, pin)
+
+    def learning(self, journal: Journal | None) -> Task:
+        config = self.config
+        self._task = ClassificationTask(
+            self.splits.val,
+            view_of(config.evaluate, config.input),
+            config.evaluate.batch,
+            config.input.workers,
+            config.train.label_smoothing,
+            self.device,
+        )
+        return self._task
+
+    def conclude(self, model: nn.Module, iteration: int, folder: Path) -> Findings:
+        found = {
+            name: self._task.measure(model, images)
+            for name, images in (("validation", self.splits.val), ("test", self.splits.test))
+            if images is not None
+        }
+        text = "\n".join(f"{name} of iteration {iteration}: {_sentence(errors)}" for name, errors in found.items())
+        files = {}
+        if parallel.rank() == 0 and found:
+            write_atomically(folder / "error.json", json.dumps({"iteration": iteration, **found}, indent=1).encode())
+            files[folder / "error.json"] = "errors of best.pt"
+        if self.config.statistics:
+            files |= self._write_backbone(model, folder)
+        return Findings(found or None, text, files)
+
+    def _write_backbone(self, model: nn.Module, folder: Path) -> dict[Path, str]:
+        """Every rank computes the same statistics; the first one writes."""
+        recompute_statistics(model, self._training_images())
+        if parallel.rank():
+            return {}
+        buffer = io.BytesIO()
+        torch.save({"model": model.state_dict()}, buffer)
+        write_atomically(folder / "backbone.pt", buffer.getvalue())
+        images = min(self.config.statistics, len(self.splits.train))
+        return {folder / "backbone.pt": f"best.pt with batch norm statistics of {images} training images"}
+
+    def _training_images(self) -> Iterator[Tensor]:
+        """`statistics` augmented training images, normalised, in batches of the training's size."""
+        train = self.splits.train
+        images = min(self.config.statistics, len(train))
+        batch = min(self.config.train.batch, images)
+        order = TrainingOrder(_sizes(len(train)), batch, [0], self.config.seed, images // batch, 0, False)
+        draws = ([(draw.row, draw.seed) for draw in draw_batch] for draw_batch in order)
+        for found in training_batches(train, self.augmentation, draws, self.config.input.workers):
+            moved = found.to(self.device)
+            yield normalise(moved.pixels, moved.shifts)
+
+    def _order(self, start: int, stop: int) -> TrainingOrder:
+        train = self.config.train
+        rank, world = parallel.rank(), parallel.world()
+        sizes = _sizes(len(self.splits.train))
+        return TrainingOrder(
+            sizes, train.batch, [0], self.config.seed, stop, start, False, rank, world, train.accumulate
+        )
+
+
+def _sizes(count: int) -> np.ndarray:
+    """Stand-in for image sizes, by which a classifier's batches are not grouped."""
+    return np.ones((count, 2), dtype=np.int64)
+
+
+def _sentence(errors: dict[str, float]) -> str:
+    parts = [f"{name.replace('_', ' ')} {100 * value:.2f} %" for name, value in errors.items() if name != "loss"]
+    return ", ".join([*parts, f"loss {errors['loss']:.4f}"])

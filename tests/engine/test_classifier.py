@@ -1,0 +1,152 @@
+"""Training a classifier: it learns, goes on exactly, and its weights become a detector's backbone."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from detection import checkpoint
+from detection.config.pretrain import PretrainConfig
+from detection.config.read import config_parser, read_config
+from detection.engine.classifier import pretrain
+from detection.engine.loop import Interrupted, Loop
+from detection.errors import InputError
+from detection.model.build import build_model
+
+
+@pytest.fixture
+def config(small, classes, tmp_path):
+    """config(options...) of a small run on the classes into tmp_path/run."""
+
+    def read(*options):
+        data = [f"--data={classes}", f"--output={tmp_path / 'run'}"]
+        parser = config_parser("frcnn pretrain", "", PretrainConfig)
+        return read_config(parser, [*small, *data, *options], PretrainConfig)
+
+    return read
+
+
+def assert_same(one, other, where):
+    assert type(one) is type(other), where
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    else:
+        assert one == other, where
+
+
+def test_colours_are_learned_and_every_file_is_there(config, tmp_path):
+    found = pretrain(config("--train.iterations=60", "--train.lr=0.05", "--train.evaluate_every=60"))
+    assert found.result["test"]["top1_error"] == 0 and "test of iteration 60: top1 error 0.00 %" in found.text
+    assert json.loads((tmp_path / "run/error.json").read_text())["iteration"] == 60
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert {"loss", "error", "lr"} <= rows[0].keys() and {"top1_error", "loss"} <= rows[-1].keys()
+    assert all(path.exists() for path in found.files)
+
+
+RECIPES = {
+    "in memory, averaged": ["--train.ema=0.9"],
+    "warm-up by error, plateau": [
+        "--train.warmup_error=0.6",
+        "--train.schedule=plateau",
+        "--train.plateau=1",
+        "--train.evaluate_every=1",
+    ],
+    "scales and colours": [
+        "--input.augment=scale",
+        "--input.short_sides=[16,24]",
+        "--evaluate.view=1-crop",
+        "--evaluate.short_side=18",
+    ],
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_killed_run_goes_on_bit_for_bit(config, tmp_path, monkeypatch, recipe):
+    options = ["--train.iterations=8", "--train.checkpoint_every=1", *RECIPES[recipe]]
+    pretrain(config(*options, f"--output={tmp_path / 'whole'}"))
+    step = Loop._step
+
+    def killed(loop, batches):
+        if loop.progress.iteration == 5:
+            raise KeyboardInterrupt
+        step(loop, batches)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Loop, "_step", killed)
+        pretrain(config(*options))
+    pretrain(config(*options, "--resume=true"))
+    one, other = (checkpoint.load(tmp_path / run / "last.pt", "classification") for run in ("whole", "run"))
+    for key in ("iteration", "metrics", "model", "training"):
+        assert_same(one[key], other[key], key)
+
+
+def test_the_weights_are_a_backbone_with_and_without_new_statistics(config, tmp_path):
+    pretrain(config("--net.name=resnet18", "--net.width=8", "--train.iterations=2", "--statistics=36"))
+    for file in ("best.pt", "backbone.pt"):
+        model = read_detector(tmp_path / "run" / file)
+        saved = torch.load(tmp_path / "run" / file, weights_only=True)["model"]
+        assert torch.equal(model.backbone.layer2[0].conv1.weight, saved["layer2.0.conv1.weight"])
+        assert torch.equal(model.backbone.bn1.running_mean, saved["bn1.running_mean"])
+    states = [torch.load(tmp_path / "run" / file, weights_only=True)["model"] for file in ("best.pt", "backbone.pt")]
+    assert torch.equal(states[0]["conv1.weight"], states[1]["conv1.weight"])
+    assert not torch.equal(states[0]["bn1.running_mean"], states[1]["bn1.running_mean"])
+
+
+def read_detector(weights):
+    from detection.config.schema import Config
+
+    options = ["--train.iterations=1", "--model.backbone=resnet18", "--model.width=8", f"--model.weights={weights}"]
+    config = read_config(config_parser("frcnn train", "", Config), options, Config)
+    return build_model(config.model, 3, str(weights))
+
+
+def test_a_checkpoint_of_the_other_task_is_refused(pretrained, trained):
+    with pytest.raises(InputError, match="is a checkpoint of classification; give one that `frcnn train` wrote"):
+        checkpoint.load(pretrained / "best.pt", "detection")
+    with pytest.raises(InputError, match="is a checkpoint of detection; give one that `frcnn pretrain` wrote"):
+        checkpoint.load(trained / "best.pt", "classification")
+
+
+def test_a_held_out_part_is_where_there_is_no_validation_split(config):
+    found = pretrain(config("--dataset.val=held", "--dataset.hold_out=7", "--train.iterations=1"))
+    assert set(found.result) == {"validation", "test"}
+    with pytest.raises(InputError, match="36 of 36 images cannot be held out"):
+        pretrain(config("--dataset.val=held", "--dataset.hold_out=36", "--output=none"))
+
+
+def test_two_processes_learn_what_one_does(config, small, classes, tmp_path):
+    options = [*small, f"--data={classes}", "--net.norm=group", "--train.iterations=4"]
+    pretrain(config(*options, f"--output={tmp_path / 'one'}"))
+    script = Path(__file__).parents[2] / "tools/pretrain.py"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [*launch, *options, f"--output={tmp_path / 'two'}", "--seed", "0"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    one, two = (json.loads((tmp_path / run / "error.json").read_text()) for run in ("one", "two"))
+    for split in ("validation", "test"):
+        assert one[split] == pytest.approx(two[split], abs=1e-4)
+
+
+def test_a_signal_saves_and_the_status_says_so(config, tmp_path, monkeypatch):
+    import signal
+
+    step = Loop._step
+
+    def signalled(loop, batches):
+        if loop.progress.iteration == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        step(loop, batches)
+
+    monkeypatch.setattr(Loop, "_step", signalled)
+    with pytest.raises(Interrupted):
+        pretrain(config())
+    assert checkpoint.load(tmp_path / "run/last.pt", "classification")["iteration"] == 2
