@@ -5,6 +5,7 @@ ImageBatch: pixels (B, 3, c, c) uint8, labels (B,) int64, shifts (B, 3) float32 
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -166,7 +167,14 @@ def _loader(dataset: Dataset, order: Iterable[list], collate: Callable, workers:
         collate_fn=collate,
         pin_memory=pin,
         generator=torch.Generator(),
+        worker_init_fn=_own_group,
     )
+
+
+def _own_group(_: int) -> None:
+    """Ctrl-C signals a whole process group, but the main process still needs batches to finish its step."""
+    if hasattr(os, "setpgid"):  # not on Windows
+        os.setpgid(0, 0)
 
 
 def _unless_failed(loader: DataLoader) -> Iterator:

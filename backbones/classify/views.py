@@ -6,7 +6,7 @@ images -> views (n, V, 3, h, w) uint8 -> probabilities (N, K) float32 -> errors
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,28 +88,20 @@ VIEWS: dict[str, Callable[[Image.Image, View], list[np.ndarray]]] = {
 
 
 def probabilities(
-    nets: Sequence[nn.Module],
-    images: ImageSet,
-    view: View,
-    device: torch.device | str,
-    batch: int = 100,
-    workers: int = 0,
+    net: nn.Module, images: ImageSet, view: View, device: torch.device | str, batch: int = 100, workers: int = 0
 ) -> Tensor:
-    """(N, K) float32 on the CPU: the softmax of the class scores, averaged over the views and over the nets.
+    """(N, K) float32 on the CPU: the softmax of the class scores, averaged over the views.
 
-    nets: on `device`, (n, 3, h, w) -> (n, K); run in evaluation mode and left in the mode they were in. batch: pictures
+    net: on `device`, (n, 3, h, w) -> (n, K); run in evaluation mode and left in the mode it was in. batch: pictures
     in a forward pass (all views of an image go together); sizes that differ are not mixed. workers: processes that
-    decode and resize. Raises `ClassDataError` where the nets differ in their classes, or an image does not decode.
+    decode and resize. Raises `ClassDataError` where there are no images, or one does not decode.
     """
-    if not nets:
-        raise ValueError("no nets to test")
     sums: Tensor | None = None
     views = np.zeros(len(images), dtype=np.float32)
-    with contextlib.ExitStack() as modes, torch.inference_mode():
-        for net in nets:
-            modes.enter_context(_evaluating(net))
+    with _evaluating(net), torch.inference_mode():
         for rows, pixels in _views(images, view, batch, workers):
-            found = _scores(nets, pixels.flatten(0, 1).to(device)).view(*pixels.shape[:2], -1).sum(1).cpu()
+            scores = net(normalise(pixels.flatten(0, 1).to(device))).float().softmax(1)
+            found = scores.view(*pixels.shape[:2], -1).sum(1).cpu()
             sums = torch.zeros(len(images), found.shape[1]) if sums is None else sums
             sums[rows] += found
             views[rows] += pixels.shape[1]
@@ -137,16 +129,6 @@ def _views(images: ImageSet, view: View, batch: int, workers: int) -> Iterator[t
     together = max(batch // 10, 1) if view.name == "10-crop" else batch
     for groups in grouped_views(images, view, together, workers):
         yield from groups
-
-
-def _scores(nets: Sequence[nn.Module], pixels: Tensor) -> Tensor:
-    """(n, K): the nets' mean probabilities for (n, 3, h, w) uint8."""
-    x = normalise(pixels)
-    found = [net(x).float().softmax(1) for net in nets]
-    counts = [f.shape[1] for f in found]
-    if len(set(counts)) > 1:
-        raise ClassDataError(f"nets of {', '.join(map(str, counts))} classes have no mean; test nets of one class list")
-    return torch.stack(found).mean(0)
 
 
 @contextlib.contextmanager

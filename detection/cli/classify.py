@@ -15,21 +15,23 @@ weights."""
 def main(arguments: list[str]) -> int:
     args = _parser().parse_args(arguments)
 
+    import torch
+
     from detection import parallel
     from detection.atomic import write_atomically
-    from detection.engine.class_testing import errors_of, images_for, view_for
+    from detection.engine.class_testing import errors_of, images_for, scores_of, view_for
     from detection.engine.restore import load_classifier
 
     device = parallel.choose_device(args.device)
     classifiers = [load_classifier(source, device) for source in args.classifiers]
     images = images_for(classifiers, args.data, args.split)
     view = view_for(classifiers[0], args.view, args.short_side, args.crop, args.scales)
-    groups = {source: [classifier] for source, classifier in zip(args.classifiers, classifiers)}
-    if len(classifiers) > 1:
-        groups["ensemble"] = classifiers
+    scores = {source: scores_of(c, images, view, args.batch) for source, c in zip(args.classifiers, classifiers)}
+    if len(scores) > 1:
+        scores["ensemble"] = torch.stack(list(scores.values())).mean(0)
     rows = []
-    for name, group in groups.items():
-        errors = errors_of(group, images, view, args.batch, device)
+    for name, found in scores.items():
+        errors = errors_of(found, images)
         rows.append({"classifier": name, "view": view.name, **errors})
         parts = [f"{key.replace('_', ' ')} {100 * v:.2f} %" for key, v in errors.items() if key != "loss"]
         print(f"{name}: {', '.join(parts)}, loss {errors['loss']:.4f} ({len(images)} images, {view.name})", flush=True)

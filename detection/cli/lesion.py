@@ -23,5 +23,5 @@ def main(arguments: list[str]) -> int:
     classifiers = [load_classifier(source, device) for source in args.classifiers]
     images, view = images_for(classifiers, args.data, args.split, args.images), view_for(classifiers[0])
     words = command("lesion", arguments)
-    report = lesion(named(args.classifiers, classifiers), images, view, args.batch, device, words)
+    report = lesion(named(args.classifiers, classifiers), images, view, args.batch, words)
     return finish(report, args.results)

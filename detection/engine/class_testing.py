@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from backbones.cifar import CifarNet
 from backbones.classify.images import ImageSet
@@ -56,12 +57,14 @@ def view_for(
         raise InputError(f"--view {name or view.name}: {error}") from error
 
 
-def errors_of(
-    classifiers: list[Classifier], images: ImageSet, view: View, batch: int, device: torch.device
-) -> dict[str, float]:
-    """Top-1 and top-5 error as shares, and the loss, of the classifiers' averaged probabilities (section 4.1)."""
+def scores_of(classifier: Classifier, images: ImageSet, view: View, batch: int) -> Tensor:
+    """(N, K) probabilities, on the CPU."""
     with mending():
-        scores = probabilities([c.net for c in classifiers], images, view, device, batch)
+        return probabilities(classifier.net, images, view, _device(classifier), batch)
+
+
+def errors_of(scores: Tensor, images: ImageSet) -> dict[str, float]:
+    """Top-1 and top-5 error as shares, and the loss, of (N, K) probabilities."""
     labels = torch.from_numpy(images.labels)
     return {**top_errors(scores, labels), "loss": log_loss(scores, labels)}
 

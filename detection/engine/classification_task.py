@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from backbones.classify.batches import ImageBatch, normalise
 from backbones.classify.images import ImageSet
 from backbones.classify.views import View, log_loss, probabilities, top_errors
-from torch import Tensor, nn
-
 from detection import parallel
 from detection.engine.class_images import mending
 from detection.engine.loop import Found
@@ -58,7 +58,7 @@ class ClassificationTask:
         rank, world = parallel.rank(), parallel.world()
         mine = images if world == 1 else images.subset(range(rank, len(images), world))
         with mending():
-            part = probabilities([model], mine, self.view, self.device, self.batch, self.workers)
+            part = probabilities(model, mine, self.view, self.device, self.batch, self.workers)
         if world == 1:
             return part
         scores = torch.empty(len(images), part.shape[1])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from backbones.classify.images import ImageSet
-from backbones.classify.views import View
-
 from backbones.analysis.figures import Lesions, lesion_figure
 from backbones.analysis.lesion import removable, without
 from backbones.analysis.tables import markdown_table
-from detection.engine.class_testing import errors_of
+from backbones.classify.images import ImageSet
+from backbones.classify.views import View
+from detection.engine.class_testing import errors_of, scores_of
 from detection.engine.restore import Classifier
 from detection.experiments.report import Report
 
@@ -22,11 +20,10 @@ def lesion(
     images: ImageSet,
     view: View,
     batch: int,
-    device: torch.device,
     command: list[str],
 ) -> Report:
     """Top-1 error of every net intact and without each block that can be removed."""
-    found = {name: _lesions(classifier, images, view, batch, device) for name, classifier in classifiers.items()}
+    found = {name: _lesions(classifier, images, view, batch) for name, classifier in classifiers.items()}
     header = ["net", "blocks", "intact %", "median without one %", "worst without one %", "worst block"]
     rows = []
     for name, net in found.items():
@@ -45,10 +42,15 @@ def lesion(
     )
 
 
-def _lesions(classifier: Classifier, images: ImageSet, view: View, batch: int, device: torch.device) -> Lesions:
-    intact = errors_of([classifier], images, view, batch, device)["top1_error"]
+def _lesions(classifier: Classifier, images: ImageSet, view: View, batch: int) -> Lesions:
+    intact = _error(classifier, images, view, batch)
     errors = {}
     for block in removable(classifier.net):
         with without(classifier.net, block):
-            errors[block] = 100 * errors_of([classifier], images, view, batch, device)["top1_error"]
-    return Lesions(100 * intact, errors)
+            errors[block] = _error(classifier, images, view, batch)
+    return Lesions(intact, errors)
+
+
+def _error(classifier: Classifier, images: ImageSet, view: View, batch: int) -> float:
+    """Percent."""
+    return 100 * errors_of(scores_of(classifier, images, view, batch), images)["top1_error"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import torch
 
 from backbones.analysis.figures import response_figure
 from backbones.analysis.responses import Response, layer_responses
@@ -24,7 +23,6 @@ def responses(
     images: ImageSet,
     view: View,
     batch: int,
-    device: torch.device,
     command: list[str],
 ) -> Report:
     """Standard deviations of every 3x3 layer's output after batch norm, over `images`."""

@@ -63,22 +63,19 @@ def test_crops_are_torchvisions(size):
     "view", [View("whole"), View("1-crop", 12, 16), View("10-crop", 12, 16), View("multi-scale", scales=(10, 15))]
 )
 @pytest.mark.parametrize("workers", [0, 1])
-def test_probabilities_are_means_over_views_and_nets(view, workers):
+def test_probabilities_are_means_over_views(view, workers):
     images = images_of((16, 16), (16, 20), (16, 20), (16, 16), (19, 16))
-    nets = [Net(3, 1), Net(3, 2)]
-    nets[0].train()
-    nets[1].eval()
-    nets[1].norm.train()
-    before = [net.norm.running_mean.clone() for net in nets]
-    found = probabilities(nets, images, view, "cpu", batch=3, workers=workers)
-    assert [nets[0].training, nets[1].training, nets[1].norm.training] == [True, False, True]
-    assert all(torch.equal(net.norm.running_mean, mean) for net, mean in zip(nets, before))
-    for net in nets:
-        net.eval()
+    net = Net(3, 2).eval()
+    net.norm.train()
+    before = net.norm.running_mean.clone()
+    found = probabilities(net, images, view, "cpu", batch=3, workers=workers)
+    assert not net.training and net.norm.training
+    assert torch.equal(net.norm.running_mean, before)
+    net.eval()
     for row in range(len(images)):
         views = view(Image.fromarray(images.image(row).transpose(1, 2, 0)))
         with torch.no_grad():
-            each = [net(normalise(torch.from_numpy(v))).softmax(1) for net in nets for v in views]
+            each = [net(normalise(torch.from_numpy(v))).softmax(1) for v in views]
         torch.testing.assert_close(found[row], torch.cat(each).mean(0))
     assert sum(len(x) for x in view_batches(images, view)) == len(images) * sum(len(v) for v in views)
 
@@ -86,23 +83,21 @@ def test_probabilities_are_means_over_views_and_nets(view, workers):
 def test_images_held_in_memory_are_read_as_they_are():
     files = images_of((8, 8), (8, 8), (8, 8))
     held = ImageSet(files.class_names, files.labels, files.names, np.stack([files.image(i) for i in range(3)]))
-    one, two = (probabilities([Net(3, 1)], images, View("whole"), "cpu", batch=2) for images in (files, held))
+    one, two = (probabilities(Net(3, 1), images, View("whole"), "cpu", batch=2) for images in (files, held))
     torch.testing.assert_close(one, two)
 
 
-def test_what_cannot_be_averaged_is_refused():
+def test_what_cannot_be_tested_is_refused():
     images = images_of((8, 8))
-    with pytest.raises(ClassDataError, match="nets of 3, 4 classes have no mean; test nets of one class list"):
-        probabilities([Net(3, 1), Net(4, 1)], images, View("whole"), "cpu")
     with pytest.raises(ClassDataError, match="an empty set cannot be tested"):
-        probabilities([Net(3, 1)], images.subset([]), View("whole"), "cpu")
+        probabilities(Net(3, 1), images.subset([]), View("whole"), "cpu")
     with pytest.raises(ValueError, match="view '5-crop' is unknown; known are whole, 1-crop, 10-crop, multi-scale"):
         View("5-crop")
     with pytest.raises(ValueError, match="a crop of 224 does not lie in a short side of 64"):
         View("10-crop", short_side=64)
     broken = ImageSet(("a",), np.zeros(1, dtype=np.int64), ["x.jpg"], None, [b"?"])
     with pytest.raises(ClassDataError, match="^x.jpg: not an image"):
-        probabilities([Net(3, 1)], broken, View("1-crop", 8, 8), "cpu", workers=1)
+        probabilities(Net(3, 1), broken, View("1-crop", 8, 8), "cpu", workers=1)
 
 
 def test_errors_and_loss():
@@ -134,5 +129,5 @@ def test_a_published_net_reaches_its_error_on_the_real_images(shared):
     images = ImageSet(classes, labels, [name for name, _ in chosen], None, [data for _, data in chosen])
     net = make_net("cifar_resnet20", 10)
     net.load_state_dict(torch.load(weights, weights_only=True))
-    error = top_errors(probabilities([net], images, View("whole"), "cpu"), labels)["top1_error"]
+    error = top_errors(probabilities(net, images, View("whole"), "cpu"), labels)["top1_error"]
     assert len(images) == 250 and 0.12 < error < 0.26
