@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
+from backbones.decode import ImageDataError
+
 
 class InputError(ValueError):
     """Something given from outside is wrong: a file, an annotation, a config value, a checkpoint.
@@ -15,3 +20,12 @@ class InputError(ValueError):
         if message.startswith("Caught InputError in DataLoader worker"):
             message = message.rstrip().rsplit("InputError: ", 1)[-1]
         super().__init__(message)
+
+
+@contextlib.contextmanager
+def mending() -> Iterator[None]:
+    """Images that a user can mend are an `InputError`, whoever found them."""
+    try:
+        yield
+    except ImageDataError as error:
+        raise InputError(str(error)) from error

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from backbones.classify.augment import Augmentation, colour_shift, pad_crop
-from backbones.classify.images import ClassDataError, ImageSet, decoding, to_rgb
+from backbones.classify.images import ImageSet
+from backbones.decode import ImageDataError, decoding, to_rgb
 from backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD
 
 Order = Iterable[list[tuple[int, int]]]
@@ -73,7 +74,7 @@ def training_batches(
 
     Padding and cropping a set held in memory costs less than sending it between processes: a thread of this one does
     it. Everything else is decoded and cropped by `workers` processes, or here where there are none. With `pin`, the
-    batches are in page-locked memory. Raises `ClassDataError` for an image that does not decode.
+    batches are in page-locked memory. Raises `ImageDataError` for an image that does not decode.
     """
     if images.pixels is not None and augmentation.kind == "pad":
         return _ahead(partial(_padded_batches, images, augmentation, order, pin))
@@ -85,7 +86,7 @@ def grouped_views(images: ImageSet, views: Views, batch: int, workers: int) -> I
     """The views of the images in turn, `batch` images at a time, as lists of (rows, (n, V, 3, h, w) uint8).
 
     Each list holds all the views of its images: rows of one size that follow each other share a tensor, and an image
-    comes once for each size of its views. `views` is called in worker processes. Raises `ClassDataError` for an image
+    comes once for each size of its views. `views` is called in worker processes. Raises `ImageDataError` for an image
     that does not decode.
     """
     rows = [list(range(i, min(i + batch, len(images)))) for i in range(0, len(images), batch)]
@@ -113,18 +114,18 @@ class _Augmented(Dataset):
     def __init__(self, images: ImageSet, augmentation: Augmentation) -> None:
         self.images, self.augmentation = images, augmentation
 
-    def __getitem__(self, draw: tuple[int, int]) -> tuple[np.ndarray, int, int, Augmentation] | ClassDataError:
+    def __getitem__(self, draw: tuple[int, int]) -> tuple[np.ndarray, int, int, Augmentation] | ImageDataError:
         row, seed = draw
         try:
             with decoding(self.images.names[row]), self.images.picture(row) as picture:
                 crop = self.augmentation(picture, seed)
-        except ClassDataError as error:
+        except ImageDataError as error:
             return error
         return crop, int(self.images.labels[row]), seed, self.augmentation
 
 
-def _collate(items: list) -> ImageBatch | ClassDataError:
-    failed = [item for item in items if isinstance(item, ClassDataError)]
+def _collate(items: list) -> ImageBatch | ImageDataError:
+    failed = [item for item in items if isinstance(item, ImageDataError)]
     if failed:
         return failed[0]
     crops, labels, seeds, made = zip(*items)
@@ -137,16 +138,16 @@ class _Viewed(Dataset):
     def __init__(self, images: ImageSet, views: Views) -> None:
         self.images, self.views = images, views
 
-    def __getitem__(self, row: int) -> tuple[int, list[np.ndarray]] | ClassDataError:
+    def __getitem__(self, row: int) -> tuple[int, list[np.ndarray]] | ImageDataError:
         try:
             with decoding(self.images.names[row]), self.images.picture(row) as picture:
                 return row, self.views(to_rgb(picture))
-        except ClassDataError as error:
+        except ImageDataError as error:
             return error
 
 
-def _collate_views(items: list) -> list[tuple[list[int], Tensor]] | ClassDataError:
-    failed = [item for item in items if isinstance(item, ClassDataError)]
+def _collate_views(items: list) -> list[tuple[list[int], Tensor]] | ImageDataError:
+    failed = [item for item in items if isinstance(item, ImageDataError)]
     if failed:
         return failed[0]
     groups = []
@@ -179,7 +180,7 @@ def _own_group(_: int) -> None:
 
 def _unless_failed(loader: DataLoader) -> Iterator:
     for made in loader:
-        if isinstance(made, ClassDataError):
+        if isinstance(made, ImageDataError):
             raise made
         yield made
 

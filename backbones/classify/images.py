@@ -1,74 +1,21 @@
-"""Images of classes: one split in memory, as pixels or as encoded files, and one way to decode an image.
+"""Images of classes: one split in memory, as pixels or as encoded files.
 
 pixels (N, 3, H, W) uint8 RGB; labels (N,) 0..K-1 in the order of the class names
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from backbones.decode import ImageDataError, decoding, open_image, to_rgb
+
 MEAN_SAMPLE = 1000
 """Images that the mean colour of an encoded set is taken over."""
-
-
-class ClassDataError(ValueError):
-    """Images of classes that cannot be used. One line: what is wrong, in which file and item, how to mend it."""
-
-
-@contextlib.contextmanager
-def decoding(name: str) -> Iterator[None]:
-    """Whatever is raised within becomes a `ClassDataError` that names the image."""
-    try:
-        yield
-    except ClassDataError as error:
-        raise ClassDataError(f"{name}: {error}") from error
-    except FileNotFoundError:
-        raise ClassDataError(f"{name}: the image file is gone; restore it or read the data again") from None
-    except Image.UnidentifiedImageError:
-        raise ClassDataError(f"{name}: not an image that Pillow can read; replace or remove the file") from None
-    except Image.DecompressionBombError as error:
-        raise ClassDataError(f"{name}: too large ({error}); scale the image down") from None
-    # Pillow's decoders raise whatever a broken file leads them to (OSError, SyntaxError, struct.error, ...).
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise ClassDataError(f"{name}: the image cannot be decoded ({reason}); replace or remove the file") from error
-
-
-def open_image(encoded: Path | bytes) -> Image.Image:
-    """The image with its header read and its pixels not yet decoded; use it within `decoding`.
-
-    Raises `Image.DecompressionBombError` from the size at which Pillow itself only warns.
-    """
-    picture = Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded)
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and picture.width * picture.height > limit:
-        picture.close()
-        raise Image.DecompressionBombError(f"{picture.width}x{picture.height} is over {limit} pixels")
-    return picture
-
-
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Decoded, in RGB: grey is repeated, alpha dropped, 16-bit grey scaled by 1/257; float pixels are refused.
-
-    EXIF orientation is left alone, as torchvision and the published ImageNet results do.
-    """
-    if picture.mode == "RGB":
-        return picture
-    if picture.mode == "F":
-        raise ClassDataError("float pixels have no fixed range; save the image with 8 bits a channel")
-    if picture.mode == "I" or picture.mode.startswith("I;16"):
-        grey = np.clip((np.asarray(picture).astype(np.int64) + 128) // 257, 0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
-    if picture.mode in ("P", "PA"):
-        return picture.convert("RGBA").convert("RGB")  # without the detour, Pillow warns about transparent entries
-    return picture.convert("RGB")
 
 
 def planes(picture: Image.Image) -> np.ndarray:
@@ -119,7 +66,7 @@ class ImageSet:
         return picture_of(self.pixels[row])
 
     def image(self, row: int) -> np.ndarray:
-        """(3, H, W) uint8 RGB. Raises `ClassDataError` naming an image that does not decode."""
+        """(3, H, W) uint8 RGB. Raises `ImageDataError` naming an image that does not decode."""
         if self.pixels is not None:
             return self.pixels[row]
         with decoding(self.names[row]), self.picture(row) as picture:
@@ -135,10 +82,10 @@ class ImageSet:
     def hold_out(self, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
         """The set without `count` images drawn at random, and those images (the 45k/5k of He et al. 2015, section 4.2).
 
-        Raises `ClassDataError` where nothing would be left.
+        Raises `ImageDataError` where nothing would be left.
         """
         if not 0 <= count < len(self):
-            raise ClassDataError(
+            raise ImageDataError(
                 f"{count} of {len(self)} images cannot be held out; hold out between 0 and {len(self) - 1}"
             )
         order = np.random.default_rng(seed).permutation(len(self))
@@ -147,7 +94,7 @@ class ImageSet:
     def mean_colour(self) -> tuple[int, int, int]:
         """The rounded mean of R, G and B: over all pixels, or over a sample of the encoded images."""
         if not len(self):
-            raise ClassDataError("an empty set has no mean colour; give images or a colour")
+            raise ImageDataError("an empty set has no mean colour; give images or a colour")
         if self.pixels is not None:
             means = self.pixels.mean((0, 2, 3), dtype=np.float64)
         else:

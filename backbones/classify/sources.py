@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from backbones.classify.images import ClassDataError, ImageSet, decoding, open_image, planes
+from backbones.classify.images import ImageSet, planes
+from backbones.decode import ImageDataError, decoding, open_image
 
 SPLITS = ("train", "val", "test")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
@@ -64,25 +65,25 @@ class Source:
     def read(self, split: str, class_names: tuple[str, ...] | None = None) -> ImageSet:
         """The images of a split, sorted by class and name; labels follow `class_names`, default the train split's.
 
-        Raises `ClassDataError` for an unknown split, classes other than those, and images that do not decode.
+        Raises `ImageDataError` for an unknown split, classes other than those, and images that do not decode.
         """
         if split not in self.splits:
-            raise ClassDataError(f"{self.path}: there is no split {split!r}; it has {', '.join(self.splits)}")
+            raise ImageDataError(f"{self.path}: there is no split {split!r}; it has {', '.join(self.splits)}")
         return self.load(split, class_names)
 
 
 def open_source(path: Path) -> Source:
     """The source at `path`, of the kind that is found there. A tar is read whole, once, here.
 
-    Raises `ClassDataError` where the path is missing, is of no known kind, or the tar is broken or too large.
+    Raises `ImageDataError` where the path is missing, is of no known kind, or the tar is broken or too large.
     """
     if not path.exists():
-        raise ClassDataError(f"{path}: no such file or folder; check the path")
+        raise ImageDataError(f"{path}: no such file or folder; check the path")
     if not path.is_dir():
         return _tar_source(path)
     cifar = [name for name in CIFAR_FOLDERS if path.name == name or (path / name).is_dir()]
     if len(cifar) > 1:
-        raise ClassDataError(f"{path}: holds {' and '.join(cifar)}; give the path of one of them")
+        raise ImageDataError(f"{path}: holds {' and '.join(cifar)}; give the path of one of them")
     if cifar:
         root = path.parent if path.name == cifar[0] else path
         return Source(path, ("train", "test"), partial(_read_cifar, path, root, CIFAR_FOLDERS[cifar[0]]))
@@ -97,7 +98,7 @@ def _read_cifar(path: Path, root: Path, kind: str, split: str, class_names: tupl
     try:
         data = getattr(datasets, kind)(str(root), train=split == "train", download=False)
     except Exception as error:  # RuntimeError for a wrong hash; whatever pickle and the file system raise
-        raise ClassDataError(
+        raise ImageDataError(
             f"{path}: the {kind} files are incomplete or differ from the published ones ({_line(error)}); "
             "unpack the original archive again"
         ) from error
@@ -117,7 +118,7 @@ def _folder_source(path: Path) -> Source:
         roots = {"train": path}
     classes = {split: _subfolders(root) for split, root in roots.items()}
     if not any(classes.values()):
-        raise ClassDataError(f"{path}: no images found; expected {LAYOUTS}")
+        raise ImageDataError(f"{path}: no images found; expected {LAYOUTS}")
 
     def load(split: str, class_names: tuple[str, ...] | None) -> ImageSet:
         listing = {name: _folder_items(roots[split] / name) for name in classes[split]}
@@ -145,15 +146,15 @@ def _is_image(name: str) -> bool:
 def _tar_source(path: Path) -> Source:
     suffix = next((s for s in OPENERS if path.name.lower().endswith(s)), None)
     if suffix is None:
-        raise ClassDataError(f"{path}: neither a folder nor one of {', '.join(OPENERS)}; expected {LAYOUTS}")
+        raise ImageDataError(f"{path}: neither a folder nor one of {', '.join(OPENERS)}; expected {LAYOUTS}")
     try:
         with OPENERS[suffix](path) as stream:
             members = dict(_tar_members(path, stream))
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
-        raise ClassDataError(f"{path}: the archive is broken ({_line(error)}); fetch or pack it again") from error
+        raise ImageDataError(f"{path}: the archive is broken ({_line(error)}); fetch or pack it again") from error
     trees = _trees(path.name, members)
     if not any(items for tree in trees.values() for items in tree.values()):
-        raise ClassDataError(f"{path}: no images found; expected {LAYOUTS}")
+        raise ImageDataError(f"{path}: no images found; expected {LAYOUTS}")
 
     def load(split: str, class_names: tuple[str, ...] | None) -> ImageSet:
         names = class_names or tuple(trees.get("train", trees[split]))
@@ -197,12 +198,12 @@ def _tar_members(path: Path, stream: BufferedIOBase) -> Iterator[tuple[Parts, by
             if member.isdir() or not _is_image(parts[-1]):
                 continue
             if member.islnk() or member.issym():
-                raise ClassDataError(
+                raise ImageDataError(
                     f"{path.name}: {member.name} is a link; pack the files themselves (tar --dereference)"
                 )
             total += member.size
             if total > ARCHIVE_LIMIT:
-                raise ClassDataError(
+                raise ImageDataError(
                     f"{path}: more than {ARCHIVE_LIMIT / 2**30:g} GiB of images; unpack it and give the folder"
                 )
             content = archive.extractfile(member) if member.isfile() else None
@@ -231,10 +232,10 @@ def _assemble(where: str, split: str, known: tuple[str, ...], listing: Listing) 
     label_of = {name: label for label, name in enumerate(known)}
     items = [(label_of[name], *item) for name in sorted(listing) for item in listing[name]]
     if not items:
-        raise ClassDataError(f"{where}: no images found in {split}; expected {LAYOUTS}")
+        raise ImageDataError(f"{where}: no images found in {split}; expected {LAYOUTS}")
     empty = [name for name in listing if not listing[name]] if split == "train" else []
     if empty:
-        raise ClassDataError(f"{where}: no images of {_few(empty)} in {split}; add some or remove the folder")
+        raise ImageDataError(f"{where}: no images of {_few(empty)} in {split}; add some or remove the folder")
     labels = np.array([label for label, _, _ in items], dtype=np.int64)
     names, encoded = [name for _, name, _ in items], [data for _, _, data in items]
     pixels = decode_equal(names, encoded)
@@ -245,7 +246,7 @@ def _check_classes(where: str, known: Sequence[str], found: Sequence[str] | List
     missing, unknown = [n for n in known if n not in found], sorted(set(found) - set(known))
     if missing or unknown:
         wrong = [f"{what} {_few(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names]
-        raise ClassDataError(f"{where}: classes {' and '.join(wrong)}; every split needs the same class folders")
+        raise ImageDataError(f"{where}: classes {' and '.join(wrong)}; every split needs the same class folders")
 
 
 def _few(names: Sequence[str]) -> str:

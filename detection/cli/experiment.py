@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detection.cli.arguments import Parser, at_least
 
 if TYPE_CHECKING:
+    from backbones.classify.images import ImageSet
+    from backbones.classify.views import View
     from detection.engine.restore import Classifier
     from detection.experiments.report import Report
+
+    Experiment = Callable[[dict[str, Classifier], ImageSet, View, int, list[str]], Report]
 
 
 def add_results(parser: Parser) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder for JSON, Markdown and PNG")
 
 
-def add_testing(parser: Parser) -> None:
-    """Arguments of an experiment on trained nets."""
+def look_at(name: str, description: str, arguments: list[str], experiment: Callable[[], Experiment]) -> int:
+    """The command `name`, whose experiment, imported late, takes classifiers, images, a view, a batch and the words."""
+    parser = Parser(f"frcnn {name}", description)
     parser.add_argument("classifiers", nargs="+", help="best.pt of runs, or NET=FILE, as cifar_resnet20=weights.pt")
     parser.add_argument("--data", help="images of classes; default those of the first checkpoint")
     parser.add_argument("--split", help="split of it; default test where there is one, else val")
@@ -25,6 +31,17 @@ def add_testing(parser: Parser) -> None:
     parser.add_argument("--batch", type=at_least(1), default=200, help="images at once")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add_results(parser)
+    args = parser.parse_args(arguments)
+
+    from detection import parallel
+    from detection.engine.class_testing import images_for, view_for
+    from detection.engine.restore import load_classifier
+
+    device = parallel.choose_device(args.device)
+    classifiers = [load_classifier(source, device) for source in args.classifiers]
+    images, view = images_for(classifiers, args.data, args.split, args.images), view_for(classifiers[0])
+    nets, words = named(args.classifiers, classifiers), command(name, arguments)
+    return finish(experiment()(nets, images, view, args.batch, words), args.results)
 
 
 def named(sources: list[str], classifiers: list[Classifier]) -> dict[str, Classifier]:

@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from detection.errors import InputError
+from backbones.decode import decoding, open_image, to_rgb
+from detection.errors import mending
 
 Size = tuple[int, int]
 """(height, width) in pixels; the same as in records.py, without importing torch."""
-
-PIXEL_LIMIT = 89_478_485
-"""A quarter GiB of RGB, the size from which Pillow itself warns: beyond it, a small file may fill the memory."""
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 """what counts as an image where a folder is listed, in lower case"""
@@ -36,26 +34,18 @@ def read_image(path: Path) -> np.ndarray:
     Grey and palette images become RGB. Alpha is dropped and the colours under it are kept, as OpenCV and detectron2 do.
     16-bit grey is scaled by 1/257, values outside 0..65535 become 0 or 255. CMYK is converted by Pillow's rule, without
     a colour profile. Of an animation the first frame counts. Raises InputError where the file is missing, unreadable,
-    truncated, in float pixels, or larger than PIXEL_LIMIT.
+    truncated, in float pixels, or larger than Pillow's limit.
     """
-    with _open(path) as image:
+    with mending(), decoding(str(path)), open_image(path) as image:
         transpose = _TRANSPOSE.get(_orientation(image))
-        try:
-            image.load()
-            pixels = _to_rgb(image)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-        # Pillow's decoders raise whatever a broken file leads them to (OSError, SyntaxError, struct.error, ...).
-        except Exception as error:
-            raise InputError(f"{path}: the image cannot be decoded ({error}); replace or remove the file") from error
-        if transpose is not None:
-            pixels = pixels.transpose(transpose)
-        return np.array(pixels)
+        image.load()
+        pixels = to_rgb(image)
+        return np.array(pixels if transpose is None else pixels.transpose(transpose))
 
 
 def image_size(path: Path) -> Size:
     """(height, width) of the upright image, from the header alone. Raises InputError like `read_image`."""
-    with _open(path) as image:
+    with mending(), decoding(str(path)), open_image(path) as image:
         width, height = image.size
         return (width, height) if _orientation(image) >= 5 else (height, width)
 
@@ -80,24 +70,6 @@ def resize_image(image: np.ndarray, size: Size) -> np.ndarray:
     return np.array(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
-def _open(path: Path) -> Image.Image:
-    try:
-        image = Image.open(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such image file; check the path and the image folder") from None
-    except Image.UnidentifiedImageError:
-        raise InputError(f"{path}: not an image that Pillow can read; replace or remove the file") from None
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: too large ({error}); scale the image down") from None
-    except Exception as error:  # see read_image
-        raise InputError(f"{path}: the image cannot be opened ({error}); replace or remove the file") from error
-    width, height = image.size
-    if width * height > PIXEL_LIMIT:
-        image.close()
-        raise InputError(f"{path}: {width}x{height} is over the limit of {PIXEL_LIMIT} pixels; scale the image down")
-    return image
-
-
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1..8; 1 where there is none to apply."""
     if image.format == "TIFF":
@@ -108,19 +80,3 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # broken EXIF: every viewer shows such an image as it is stored
         return 1
     return orientation if orientation in _TRANSPOSE else 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    mode = image.mode
-    if mode == "RGB":
-        return image
-    if mode == "I" or mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.int64)
-        grey = np.clip((values + 128) // 257, 0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
-    if mode == "F":
-        raise InputError("float pixels have no fixed range; save the image with 8 bits a channel")
-    if mode in ("P", "PA"):
-        # Via RGBA, or Pillow warns about palettes with transparent entries.
-        return image.convert("RGBA").convert("RGB")
-    return image.convert("RGB")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from backbones.classify.augment import Augmentation
-from backbones.classify.images import ClassDataError, ImageSet
+from backbones.classify.images import ImageSet
 from backbones.classify.sources import Source, open_source
 from backbones.classify.views import View
-
 from detection.config.pretrain import CropConfig, PretrainConfig, ViewConfig
-from detection.errors import InputError
+from detection.errors import InputError, mending
 
 
 @dataclass(frozen=True)
@@ -25,16 +22,6 @@ class ClassSplits:
     val: ImageSet | None
     test: ImageSet | None
     lines: list[str]
-
-
-@contextlib.contextmanager
-def mending() -> Iterator[None]:
-    """Data that a user can mend is an `InputError`, whoever found it."""
-    try:
-        yield
-    except ClassDataError as error:
-        # torch's DataLoader raises a worker's exception anew, with the worker's whole traceback as its message.
-        raise InputError(str(error).rstrip().rsplit("ClassDataError: ", 1)[-1]) from error
 
 
 def open_data(data: str | None) -> Source:

@@ -9,9 +9,9 @@ from backbones.cifar import CifarNet
 from backbones.classify.images import ImageSet
 from backbones.classify.views import View, log_loss, probabilities, top_errors
 from detection.config.pretrain import CropConfig, ViewConfig
-from detection.engine.class_images import mending, open_data, view_of
+from detection.engine.class_images import open_data, view_of
 from detection.engine.restore import Classifier
-from detection.errors import InputError
+from detection.errors import InputError, mending
 
 
 def images_for(

@@ -10,8 +10,8 @@ from backbones.classify.batches import ImageBatch, normalise
 from backbones.classify.images import ImageSet
 from backbones.classify.views import View, log_loss, probabilities, top_errors
 from detection import parallel
-from detection.engine.class_images import mending
 from detection.engine.loop import Found
+from detection.errors import mending
 
 
 class ClassificationTask:

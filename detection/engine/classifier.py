@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from backbones.classify.batches import ImageBatch, normalise, training_batches
 from torch import Tensor, nn
 
+from backbones.classify.batches import ImageBatch, normalise, training_batches
 from backbones.nets import Net, NetName
 from backbones.norm import recompute_statistics
 from backbones.pretrained import WeightsError, load_pretrained
@@ -23,13 +23,13 @@ from detection import parallel
 from detection.atomic import write_atomically
 from detection.config.pretrain import NetConfig, PretrainConfig
 from detection.data.order import TrainingOrder
-from detection.engine.class_images import ClassSplits, augmentation, load_class_splits, mending, view_of
+from detection.engine.class_images import ClassSplits, augmentation, load_class_splits, view_of
 from detection.engine.classification_task import ClassificationTask
 from detection.engine.journal import Journal
 from detection.engine.loop import Task
 from detection.engine.restore import build_classifier
 from detection.engine.run import Findings, check_device, run
-from detection.errors import InputError
+from detection.errors import InputError, mending
 
 
 def pretrain(config: PretrainConfig, splits: ClassSplits | None = None) -> Findings | None:

@@ -19,7 +19,8 @@ from backbones.classify.augment import (
     scale_crop,
     scaled_size,
 )
-from backbones.classify.images import open_image, picture_of, planes
+from backbones.classify.images import picture_of, planes
+from backbones.decode import open_image
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -1,0 +1,64 @@
+"""Files to images: one way to open, to decode and to bring to RGB, and one line for whatever is wrong with a file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+class ImageDataError(ValueError):
+    """Images that cannot be used. One line: what is wrong, in which file and item, how to mend it."""
+
+
+@contextlib.contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """Whatever is raised within becomes a `ImageDataError` that names the image."""
+    try:
+        yield
+    except ImageDataError as error:
+        raise ImageDataError(f"{name}: {error}") from error
+    except FileNotFoundError:
+        raise ImageDataError(f"{name}: there is no such image file; check the path and the image folder") from None
+    except Image.UnidentifiedImageError:
+        raise ImageDataError(f"{name}: not an image that Pillow can read; replace or remove the file") from None
+    except Image.DecompressionBombError as error:
+        raise ImageDataError(f"{name}: too large ({error}); scale the image down") from None
+    # Pillow's decoders raise whatever a broken file leads them to (OSError, SyntaxError, struct.error, ...).
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ImageDataError(f"{name}: the image cannot be decoded ({reason}); replace or remove the file") from error
+
+
+def open_image(encoded: Path | bytes) -> Image.Image:
+    """The image with its header read and its pixels not yet decoded; use it within `decoding`.
+
+    Raises `Image.DecompressionBombError` from the size at which Pillow itself only warns.
+    """
+    picture = Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded)
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and picture.width * picture.height > limit:
+        picture.close()
+        raise Image.DecompressionBombError(f"{picture.width}x{picture.height} is over {limit} pixels")
+    return picture
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """Decoded, in RGB: grey is repeated, alpha dropped, 16-bit grey scaled by 1/257; float pixels are refused.
+
+    EXIF orientation is left alone, as torchvision and the published ImageNet results do.
+    """
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode == "F":
+        raise ImageDataError("float pixels have no fixed range; save the image with 8 bits a channel")
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        grey = np.clip((np.asarray(picture).astype(np.int64) + 128) // 257, 0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if picture.mode in ("P", "PA"):
+        return picture.convert("RGBA").convert("RGB")  # without the detour, Pillow warns about transparent entries
+    return picture.convert("RGB")
