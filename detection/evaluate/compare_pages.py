@@ -1,0 +1,195 @@
+"""A comparison as Markdown and as one HTML page. APs are in percent here, as the papers print them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment
+
+from backbones.analysis.tables import markdown_table
+from detection.evaluate.bootstrap import Interval
+from detection.evaluate.compare import Comparison, Row
+from detection.evaluate.paper_tables import PaperTable, paper_markdown
+
+NOTHING = "-"
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{{ title }}</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem; color: #1b1f24 }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid #d0d7de; text-align: right; white-space: nowrap }
+th:first-child, td:first-child { text-align: left }
+th { border-bottom: 2px solid #57606a }
+pre { background: #f6f8fa; padding: .7rem; overflow-x: auto }
+</style>
+<h1>{{ title }}</h1>
+<pre>{{ command }}</pre>
+{% for line in lines %}<p>{{ line }}</p>
+{% endfor %}{% for table in tables %}<h2>{{ table.title }}</h2>
+<table>
+<thead><tr>{% for cell in table.header %}<th>{{ cell }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for row in table.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</tbody>
+</table>
+{% for line in table.lines %}<p>{{ line }}</p>
+{% endfor %}{% endfor %}</html>
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of text; lines: paragraphs under it."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    lines: list[str]
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What surrounds the numbers. dataset: in words, with its split; command: that repeats it; notes: lines that a
+    reader should know; paper: published rows to stand beside, or None."""
+
+    dataset: str
+    command: str
+    notes: list[str]
+    paper: PaperTable | None
+
+    title = "Comparison"
+
+    def markdown(self, comparison: Comparison) -> str:
+        parts = [f"# {self.title}", f"```\n{self.command}\n```", *self._lines(comparison)]
+        for table in self._tables(comparison):
+            align = "l" + "r" * (len(table.header) - 1)
+            parts += [f"## {table.title}", markdown_table(table.header, table.rows, align).strip(), *table.lines]
+        if self.paper:
+            parts += [f"## {_paper_title(self.paper)}", paper_markdown(self.paper, comparison.measures).strip()]
+            parts += self._paper_lines(comparison, self.paper)
+        return "\n\n".join(parts) + "\n"
+
+    def html(self, comparison: Comparison) -> str:
+        tables = self._tables(comparison)
+        if self.paper:
+            rows = [
+                [row.name, row.tested, *(_percent(row.values.get(name), 100) for name in comparison.measures)]
+                for row in self.paper.rows
+            ]
+            header = ["paper", "tested on", *comparison.measures]
+            tables.append(Table(_paper_title(self.paper), header, rows, self._paper_lines(comparison, self.paper)))
+        page = Environment(autoescape=True).from_string(PAGE)
+        return page.render(title=self.title, command=self.command, lines=self._lines(comparison), tables=tables)
+
+    def _lines(self, comparison: Comparison) -> list[str]:
+        counts = f"{comparison.images} images, {comparison.objects} objects, {len(comparison.classes)} classes"
+        lines = [f"{self.dataset}: {counts}. {METHODS[comparison.metric]}, in percent."]
+        if comparison.resamples:
+            lines.append(
+                f"[low, high] holds {100 * comparison.confidence:g} % of {comparison.resamples} bootstrap resamples "
+                f"of the images (seed {comparison.seed}, the same for all rows, so those of differences are paired), "
+                "moved so that their mean is the measured number; it says nothing of other training seeds."
+            )
+        return lines + self.notes
+
+    def _tables(self, comparison: Comparison) -> list[Table]:
+        tables = [_main_table(comparison)]
+        header = ["class", *(row.name for row in comparison.rows)]
+        rows = [[name, *(_percent(row.per_class[name]) for row in comparison.rows)] for name in comparison.classes]
+        return [*tables, Table(f"{comparison.class_measure} of each class", header, rows, [])]
+
+    def _paper_lines(self, comparison: Comparison, paper: PaperTable) -> list[str]:
+        ours = f"{self.dataset}, {comparison.images} images and {len(comparison.classes)} classes"
+        return [
+            f"What differs: the rows above are measured on {ours}; the paper's on the images named in its rows, by "
+            f"systems trained on {paper.trained}. {paper.differs} Numbers of different images cannot be subtracted."
+        ]
+
+
+METHODS = {
+    "coco": "COCO's AP, the mean over IoU .50:.05:.95 and over classes",
+    "voc": "PASCAL VOC's AP at IoU .5: 11-point as VOC 2007 reports it, area as VOC 2010 and later do",
+}
+
+
+def _paper_title(paper: PaperTable) -> str:
+    return f"He et al. 2015, table {paper.number}: {paper.title}"
+
+
+def _main_table(comparison: Comparison) -> Table:
+    several = len(comparison.rows) > 1
+    costs = [row.cost for row in comparison.rows if row.cost]
+    timed = any(cost.latency_ms is not None for cost in costs)
+    header = ["name", *comparison.measures]
+    if several:
+        header += [f"Δ {name}" for name in comparison.sampled]
+    header += ["parameters M", "multiply-adds G"] if costs else []
+    header += ["ms an image"] if timed else []
+    rows = [_cells(row, comparison, several, bool(costs), timed) for row in comparison.rows]
+    lines = [f"Δ: gain on {comparison.rows[0].name}."] if several else []
+    if costs:
+        lines.append(
+            "Multiply-adds are of convolutions and linear layers for one image of the split's median size at the run's "
+            f"test size, with all proposals ({_sizes(comparison)}), in one pass; "
+            "pooling, norms and suppression are not counted."
+        )
+    if timed:
+        lines.append("Time is the median of single images, from the decoded picture to its boxes.")
+    return Table("Runs", header, rows, lines)
+
+
+def _sizes(comparison: Comparison) -> str:
+    found = {
+        f"{row.cost.size[0]} x {row.cost.size[1]} pixels and {row.cost.regions}": None
+        for row in comparison.rows
+        if row.cost
+    }
+    return "; ".join(found)
+
+
+def _cells(row: Row, comparison: Comparison, several: bool, costs: bool, timed: bool) -> list[str]:
+    cells = [row.name]
+    cells += [_percent(row.values[name]) + _interval(row.intervals.get(name)) for name in comparison.measures]
+    if several:
+        # The first row has nothing to gain on.
+        cells += [
+            "" if not row.deltas else _signed(row.deltas.get(name)) + _interval(row.delta_intervals.get(name), "+")
+            for name in comparison.sampled
+        ]
+    if costs:
+        cells += [f"{row.cost.parameters / 1e6:.2f}", f"{row.cost.multiply_adds / 1e9:.4g}"] if row.cost else ["", ""]
+    if timed:
+        cells.append("" if row.cost is None or row.cost.latency_ms is None else f"{row.cost.latency_ms:.1f}")
+    return cells
+
+
+def _percent(value: float | None, whole: float = 1.0) -> str:
+    return NOTHING if value is None else f"{100 * value / whole:.1f}"
+
+
+def _signed(value: float | None) -> str:
+    return NOTHING if value is None else f"{100 * value:+.1f}"
+
+
+def _interval(found: Interval | None, sign: str = "") -> str:
+    return "" if found is None else f" [{100 * found.low:{sign}.1f}, {100 * found.high:{sign}.1f}]"
+
+
+def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns for a terminal."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = []
+    for row in (header, *rows):
+        first, *others = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join([first.strip().ljust(widths[0]), *others]).rstrip())
+    return "\n".join(lines)
+
+
+def terminal_text(comparison: Comparison) -> str:
+    """The main table for a terminal."""
+    table = _main_table(comparison)
+    return plain_table(table.header, table.rows)
