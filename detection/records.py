@@ -53,13 +53,15 @@ class Sample:
     """One image ready for a batch.
 
     image: (3, H, W) uint8 after augmentation and resize; target: in the pixels of `image`, None where there are no
-    annotations; original_size: size of the image as it is shown upright, before any change; index: row in the dataset.
+    annotations; original_size: size of the image as it is shown upright, before any change; index: row in the dataset;
+    proposals: (P, 4) float32 in the pixels of `image`, None where the network proposes itself.
     """
 
     image: Tensor
     target: Target | None
     original_size: Size
     index: int
+    proposals: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[0] != 3 or self.image.dtype != torch.uint8:
@@ -72,7 +74,7 @@ class Batch:
 
     images: (B, 3, H, W) uint8, or float32 on the same 0..255 scale; what lies outside `sizes` is padding, which the
     model sets to zero after normalising. sizes, original_sizes: B of (height, width). indices: B dataset rows.
-    targets: B, or None.
+    targets, proposals: B, or None.
     """
 
     images: Tensor
@@ -80,6 +82,7 @@ class Batch:
     original_sizes: list[Size]
     indices: list[int]
     targets: list[Target] | None = None
+    proposals: list[Tensor] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.images)
@@ -87,8 +90,9 @@ class Batch:
             raise ValueError(f"Batch: images must be (B, 3, H, W), got {tuple(self.images.shape)}")
         if not (len(self.sizes) == len(self.original_sizes) == len(self.indices) == count):
             raise ValueError(f"Batch: {count} images need as many sizes, original sizes and indices")
-        if self.targets is not None and len(self.targets) != count:
-            raise ValueError(f"Batch: {count} images but {len(self.targets)} targets")
+        for name, given in (("targets", self.targets), ("lists of proposals", self.proposals)):
+            if given is not None and len(given) != count:
+                raise ValueError(f"Batch: {count} images but {len(given)} {name}")
         height, width = self.images.shape[-2:]
         for h, w in self.sizes:
             if h > height or w > width:
@@ -96,7 +100,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         targets = None if self.targets is None else [target.to(device) for target in self.targets]
-        return replace(self, images=self.images.to(device, non_blocking=True), targets=targets)
+        proposals = None if self.proposals is None else [boxes.to(device) for boxes in self.proposals]
+        return replace(self, images=self.images.to(device, non_blocking=True), targets=targets, proposals=proposals)
 
     def pin_memory(self) -> Batch:
         return replace(self, images=self.images.pin_memory())
@@ -138,10 +143,12 @@ def collate(samples: list[Sample], multiple: int = 1) -> Batch:
     for canvas, sample in zip(images, samples):
         canvas[:, : sample.image.shape[1], : sample.image.shape[2]] = sample.image
     targets = [s.target for s in samples if s.target is not None]
+    proposals = [s.proposals for s in samples if s.proposals is not None]
     return Batch(
         images=images,
         sizes=[(s.image.shape[1], s.image.shape[2]) for s in samples],
         original_sizes=[s.original_size for s in samples],
         indices=[s.index for s in samples],
         targets=targets if len(targets) == len(samples) else None,
+        proposals=proposals if len(proposals) == len(samples) else None,
     )

@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     if automatic:
         config, splits = _choose(config, arguments)
 
-    from detection.engine.detector import train
+    from detection.engine.train import train
 
     return follow(lambda: train(config, splits))
 

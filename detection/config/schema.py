@@ -110,6 +110,8 @@ class RoIConfig:
     """after fc6 and fc7 of architecture vgg16"""
     class_agnostic: bool = False
     """one box regression for all classes"""
+    context: bool = False
+    """a feature of the whole image, through the same head, beside each region's"""
     box_loss: Literal["smooth_l1", "giou"] = "smooth_l1"
     beta: float = 0.0
     score: float = 0.05
@@ -146,6 +148,10 @@ class ModelConfig:
 class DetectorTrainConfig(TrainConfig):
     """Optimisation, evaluation during training, and what is written."""
 
+    mode: Literal["joint", "alternating"] = "joint"
+    """joint: RPN and second stage at once; alternating: the four steps of Faster R-CNN, section 3.2"""
+    step_shares: list[float] = field(default_factory=lambda: [1.0, 0.5, 1.0, 0.5])
+    """shares of `iterations` or `epochs` that the four steps take (mode alternating)"""
     metric: Literal["AP", "AP50", "AP75", "loss"] = "AP"
     """what `best.pt` and early stopping look at; loss is the validation loss"""
     pictures: int = 4

@@ -13,6 +13,7 @@ def validate(config: Config) -> None:
     _model(config.model)
     _sampling(config.model)
     _train(config.train)
+    _alternating(config)
     data = config.dataset
     _require(0 < data.val_fraction < 1, "dataset.val_fraction", data.val_fraction, "must lie between 0 and 1")
     sides = config.input.train_short_sides
@@ -131,6 +132,25 @@ def _model(model: ModelConfig) -> None:
         "model.anchors.sizes",
         sizes,
         f"needs {levels} list(s) of sizes for architecture {model.architecture}",
+    )
+
+
+def _alternating(config: Config) -> None:
+    shares, alternating = config.train.step_shares, config.train.mode == "alternating"
+    _require(
+        len(shares) == 4 and min(shares) > 0, "train.step_shares", shares, "must be four positive shares, one a step"
+    )
+    _require(
+        not (alternating and config.model.norm in ("batch", "sync")),
+        "model.norm",
+        config.model.norm,
+        "does not go with train.mode alternating, which fixes layers between steps; use frozen or group",
+    )
+    _require(
+        not (alternating and config.model.weights is None and config.model.norm == "auto"),
+        "model.norm",
+        "auto",
+        "means batch without model.weights, which train.mode alternating cannot fix; use group",
     )
 
 

@@ -25,13 +25,19 @@ class DetectionDataset(Dataset[Sample]):
     Rules for boxes, in this order: they are cut at the image's edges; those with a side under `input.min_side` pixels
     are dropped; augmentation drops those of which less than `input.min_visibility` stays in the picture. Crowd regions
     and difficult objects become ignored regions.
+
+    proposals: of each image, (P, 4) float32 in its original pixels; they change with the image, and what augmentation
+    leaves little of is dropped like a box. None where the network proposes itself.
     """
 
-    def __init__(self, index: AnnotationIndex, config: InputConfig, training: bool) -> None:
+    def __init__(
+        self, index: AnnotationIndex, config: InputConfig, training: bool, proposals: list[np.ndarray] | None = None
+    ) -> None:
         self.index = index
         self.min_side = config.min_side
         self.long_side = config.long_side
         self.augment = Augmentation(config.augment if training else [], config.min_visibility)
+        self.proposals = proposals
 
     def __len__(self) -> int:
         return len(self.index)
@@ -40,19 +46,25 @@ class DetectionDataset(Dataset[Sample]):
         image = read_image(self.index.path(draw.row))
         original = (image.shape[0], image.shape[1])
         boxes, labels, ignored = self._annotations(draw.row, original)
+        known = len(boxes)
+        if self.proposals is not None:
+            boxes = np.concatenate([boxes, self.proposals[draw.row]])
         image, boxes, rows = self.augment(image, boxes, draw.seed)
-        labels, ignored = labels[rows], ignored[rows]
+        annotated = rows < known
+        labels, ignored = labels[rows[annotated]], ignored[rows[annotated]]
         size = (image.shape[0], image.shape[1])
         goal = resize_size(size, draw.short_side, self.long_side)
         image = resize_image(image, goal)
         boxes = boxes * np.array([goal[1] / size[1], goal[0] / size[0]] * 2, dtype=np.float32)
+        boxes, proposals = boxes[annotated], boxes[~annotated]
         target = Target(
             torch.from_numpy(boxes[~ignored]),
             torch.from_numpy(labels[~ignored]),
             torch.from_numpy(boxes[ignored]),
         )
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-        return Sample(pixels, target, original, draw.row)
+        proposed = None if self.proposals is None else torch.from_numpy(proposals)
+        return Sample(pixels, target, original, draw.row, proposed)
 
     def _annotations(self, row: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows = self.index.rows(row)

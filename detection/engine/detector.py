@@ -19,11 +19,12 @@ from detection.atomic import write_atomically
 from detection.config.schema import Config
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.order import TrainingOrder
-from detection.engine.datasets import Splits, load_splits
+from detection.engine.datasets import Splits
 from detection.engine.detection_task import DetectionTask
 from detection.engine.journal import Journal
+from detection.engine.loop import Task
 from detection.engine.restore import detector_checkpoint
-from detection.engine.run import Findings, check_device, run
+from detection.engine.run import Findings
 from detection.errors import InputError
 from detection.evaluate.report import per_class_table, summary_table, to_json
 from detection.evaluate.results import write_results
@@ -31,19 +32,6 @@ from detection.model.build import build_model
 from detection.model.faster_rcnn import FasterRCNN
 from detection.predict.output import save_picture
 from detection.records import Batch
-
-
-def train(config: Config, splits: Splits | None = None) -> Findings | None:
-    """Run the training that `config` describes; ranks other than the first return None.
-
-    Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
-    """
-    device = parallel.start(parallel.choose_device(config.device))
-    try:
-        check_device(config.train, config.model.norm, "model.norm", device)
-        return run(config, DetectorProblem(config, device, splits or load_splits(config)), device)
-    finally:
-        parallel.stop()
 
 
 class DetectorProblem:
@@ -75,15 +63,13 @@ class DetectorProblem:
 
     def batches(self, model: nn.Module, start: int, stop: int) -> Iterator[Batch]:
         assert isinstance(model, FasterRCNN)
-        dataset = DetectionDataset(self.splits.train, self.config.input, training=True)
-        pin = self.device.type == "cuda"
-        return iter(loader(dataset, self._order(start, stop), self.config.input.workers, model.size_multiple, pin))
+        pin, workers = self.device.type == "cuda", self.config.input.workers
+        return iter(loader(self._training_set(), self._order(start, stop), workers, model.size_multiple, pin))
 
-    def learning(self, journal: Journal | None) -> DetectionTask:
+    def learning(self, journal: Journal | None) -> Task:
         config = self.config
-        val = None if self.splits.val is None else DetectionDataset(self.splits.val, config.input, training=False)
         self._task = DetectionTask(
-            val,
+            self._validation_set(),
             config.input.test_short_side,
             config.evaluate.batch,
             config.input.workers,
@@ -115,6 +101,13 @@ class DetectorProblem:
             save_picture(folder / "detections.png", task.picture)
             files[folder / "detections.png"] = "detections beside the ground truth"
         return files
+
+    def _training_set(self) -> DetectionDataset:
+        return DetectionDataset(self.splits.train, self.config.input, training=True)
+
+    def _validation_set(self) -> DetectionDataset | None:
+        val = self.splits.val
+        return None if val is None else DetectionDataset(val, self.config.input, training=False)
 
     def _order(self, start: int, stop: int) -> TrainingOrder:
         train, data = self.config.train, self.config.input

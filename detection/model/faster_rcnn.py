@@ -7,6 +7,7 @@ maps     what the RPN sees: P2..P6 of a pyramid, or one map; the second stage se
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from backbones.resnet import ResNet
 from backbones.vgg import VGG16
-from detection.model.proposals import ProposalLimits, ProposalSelector
+from detection.model.proposals import ProposalLimits, Proposals, ProposalSelector
 from detection.model.roi_stage import RoIStage
 from detection.model.rpn import RPN, RPNOutput
 from detection.records import Batch, Detections
@@ -34,6 +35,9 @@ class PixelStatistics:
 
 class FasterRCNN(nn.Module):
     """The detector: losses in training, detections in evaluation.
+
+    `learns` says whose losses they are: of both stages, of the RPN alone, or of the second stage alone (Fast R-CNN). A
+    batch that brings proposals has them in place of the RPN's.
 
     Args:
         backbone: its `feature_maps(x)` gives a list of maps, finest first.
@@ -64,6 +68,7 @@ class FasterRCNN(nn.Module):
         self.roi_stage = roi_stage
         self.training_limits = training_limits
         self.test_limits = test_limits
+        self.learns: Literal["both", "rpn", "regions"] = "both"
         self.size_multiple = 32 if neck is not None else 1
         self.register_buffer("pixel_mean", torch.tensor(pixels.mean).view(3, 1, 1))
         self.register_buffer("pixel_std", torch.tensor(pixels.std).view(3, 1, 1))
@@ -93,19 +98,31 @@ class FasterRCNN(nn.Module):
         """The four losses, named as in `LOSS_NAMES`. Needs targets."""
         if batch.targets is None:
             raise ValueError("losses need targets, and this batch has none")
-        output = self.rpn(maps)
-        losses = self.rpn.losses(output, batch.targets)
-        boxes = self._proposals(output, batch, self.training_limits)
-        return losses | self.roi_stage.losses(self._region_maps(maps), boxes, batch.targets)
+        output = self.rpn(maps) if self.learns != "regions" or batch.proposals is None else None
+        losses = {}
+        if output is not None and self.learns != "regions":
+            losses = self.rpn.losses(output, batch.targets)
+        if self.learns == "rpn":
+            return losses
+        boxes = self._boxes(output, batch, self.training_limits)
+        return losses | self.roi_stage.losses(self.region_maps(maps), boxes, batch.sizes, batch.targets)
 
     def detect(self, maps: list[Tensor], batch: Batch) -> list[Detections]:
         """Detections of every image in pixels of its original size."""
-        boxes = self._proposals(self.rpn(maps), batch, self.test_limits)
-        return self.roi_stage.detect(self._region_maps(maps), boxes, batch.sizes, batch.original_sizes)
+        boxes = self._boxes(self.rpn(maps) if batch.proposals is None else None, batch, self.test_limits)
+        return self.roi_stage.detect(self.region_maps(maps), boxes, batch.sizes, batch.original_sizes)
 
-    def _proposals(self, output: RPNOutput, batch: Batch, limits: ProposalLimits) -> list[Tensor]:
-        chosen = self.selector(output.logits, output.deltas, output.anchors, batch.sizes, limits)
-        return [p.boxes for p in chosen]
+    def propose(self, output: RPNOutput, batch: Batch, limits: ProposalLimits) -> list[Proposals]:
+        """Proposals of every image in pixels of the network's input."""
+        return self.selector(output.logits, output.deltas, output.anchors, batch.sizes, limits)
 
-    def _region_maps(self, maps: list[Tensor]) -> list[Tensor]:
+    def _boxes(self, output: RPNOutput | None, batch: Batch, limits: ProposalLimits) -> list[Tensor]:
+        """The proposals that the batch brings, else the RPN's."""
+        if batch.proposals is not None:
+            return batch.proposals
+        assert output is not None
+        return [p.boxes for p in self.propose(output, batch, limits)]
+
+    def region_maps(self, maps: list[Tensor]) -> list[Tensor]:
+        """Of the maps, those that the second stage sees."""
         return maps if self.neck is None else maps[:-1]

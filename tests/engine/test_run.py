@@ -17,7 +17,7 @@ from detection.config.schema import Config
 from detection.data.coco import read_coco
 from detection.data.shapes import write_shapes
 from detection.engine.detection_task import DetectionTask
-from detection.engine.detector import train
+from detection.engine.train import train
 from detection.errors import InputError
 from detection.model.build import build_backbone
 

@@ -1,0 +1,71 @@
+"""Proposals of a trained RPN for every image of a split, on disk, for a second stage that learns apart from it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from detection import parallel
+from detection.atomic import write_atomically
+from detection.config.schema import InputConfig
+from detection.data.dataset import DetectionDataset, loader
+from detection.data.index import AnnotationIndex
+from detection.data.order import EvaluationOrder
+from detection.errors import InputError
+from detection.geometry.boxes import clip, larger_than, rescale
+from detection.model.faster_rcnn import FasterRCNN
+from detection.model.proposals import ProposalLimits
+
+SMALLEST = 1.0
+"""Pixels of the original image that both sides of a proposal have."""
+
+
+def propose(
+    model: FasterRCNN, index: AnnotationIndex, config: InputConfig, limits: ProposalLimits, device: torch.device
+) -> list[np.ndarray]:
+    """Of each image (P, 4) float32, best first, in its original pixels; on every rank the same.
+
+    Every image is seen once, at the test size and not mirrored: a mirrored image takes the mirrored proposals.
+    """
+    order = EvaluationOrder(len(index), 1, config.test_short_side, parallel.rank(), parallel.world())
+    dataset = DetectionDataset(index, config, training=False)
+    batches = loader(dataset, order, config.workers, model.size_multiple, pin=device.type == "cuda")
+    was_training, found = model.training, {}
+    model.eval()
+    with torch.inference_mode():
+        for batch in batches:
+            moved = batch.to(device)
+            proposals = model.propose(model.rpn(model.maps(moved)), moved, limits)
+            for row, one, size, original in zip(batch.indices, proposals, batch.sizes, batch.original_sizes):
+                in_original = clip(rescale(one.boxes, size, original), original)
+                found[row] = in_original[larger_than(in_original, SMALLEST)].cpu().numpy()
+    model.train(was_training)
+    parts = parallel.gather(found)
+    whole = {row: boxes for part in parts for row, boxes in part.items()}
+    return [whole[row] for row in range(len(index))]
+
+
+def save_proposals(path: Path, proposals: list[np.ndarray]) -> None:
+    """Write them as one array with offsets; a reader finds all or nothing."""
+    offsets = np.cumsum([0, *(len(boxes) for boxes in proposals)])
+    buffer = io.BytesIO()
+    np.savez(buffer, offsets=offsets, boxes=np.concatenate([np.empty((0, 4), np.float32), *proposals]))
+    write_atomically(path, buffer.getvalue())
+
+
+def load_proposals(path: Path, images: int) -> list[np.ndarray]:
+    """Read them back. Raises `InputError` where the file is broken or of another number of images."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            offsets, boxes = stored["offsets"], stored["boxes"]
+    except Exception as error:  # numpy and zipfile raise half a dozen unrelated types
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not readable proposals ({reason}); remove it, and they are made again") from error
+    if len(offsets) != images + 1:
+        raise InputError(
+            f"{path}: holds proposals of {len(offsets) - 1} images, but the data has {images}; use another --output"
+        )
+    return [boxes[a:b] for a, b in zip(offsets[:-1], offsets[1:])]

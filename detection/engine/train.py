@@ -1,0 +1,26 @@
+"""The training of a detector that a config describes, at once or in four steps."""
+
+from __future__ import annotations
+
+from detection import parallel
+from detection.config.schema import Config
+from detection.engine.alternating import train_alternating
+from detection.engine.datasets import Splits, load_splits
+from detection.engine.detector import DetectorProblem
+from detection.engine.run import Findings, check_device, run
+
+
+def train(config: Config, splits: Splits | None = None) -> Findings | None:
+    """Run the training that `config` describes; ranks other than the first return None.
+
+    Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
+    """
+    device = parallel.start(parallel.choose_device(config.device))
+    try:
+        check_device(config.train, config.model.norm, "model.norm", device)
+        splits = splits or load_splits(config)
+        if config.train.mode == "alternating":
+            return train_alternating(config, splits, device)
+        return run(config, DetectorProblem(config, device, splits), device)
+    finally:
+        parallel.stop()
