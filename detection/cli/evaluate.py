@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detection.cli.arguments import Parser, at_least
+from detection.cli.testing import add_testing, improve, improves, load_detectors, read_ahead
 from detection.errors import InputError
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from detection.config.schema import Config
+    from detection.data.index import AnnotationIndex
+    from detection.evaluate.coco_ap import CocoResult
+    from detection.predict.detector import Detector
+
 DESCRIPTION = """AP of a checkpoint, or of predictions in COCO's result format, on one split of a dataset. A checkpoint
-brings its own dataset; --data names another one with the same classes."""
+brings its own dataset; --data names another one with the same classes. Several checkpoints are an ensemble, on the
+first one's dataset."""
+
+PICTURES = 8
+"""Images in detections.png."""
 
 
 def main(arguments: list[str]) -> int:
@@ -20,13 +33,15 @@ def main(arguments: list[str]) -> int:
     if (args.checkpoint is None) == (args.predictions is None):
         raise InputError("give either --checkpoint FILE or --predictions FILE with --data PATH")
     if args.predictions is not None:
+        if improves(args):
+            raise InputError("--predictions: improvements at test time need a model; give --checkpoint FILE instead")
         return _predictions(args)
     return _checkpoint(args)
 
 
 def _parser() -> Parser:
     parser = Parser("frcnn evaluate", DESCRIPTION)
-    parser.add_argument("--checkpoint", type=Path, help="best.pt or last.pt of a run")
+    add_testing(parser)
     parser.add_argument("--predictions", type=Path, help="JSON in COCO's result format")
     parser.add_argument("--data", help="dataset: a folder or annotation file, or `shapes`")
     parser.add_argument("--split", help="split of it; default the validation split")
@@ -58,32 +73,70 @@ def _predictions(args: argparse.Namespace) -> int:
 
 def _checkpoint(args: argparse.Namespace) -> int:
     from detection import parallel
-    from detection.data.dataset import DetectionDataset
     from detection.engine.datasets import load_split
-    from detection.engine.detection_task import DetectionTask
-    from detection.engine.restore import load_detector
 
     device = parallel.start(parallel.choose_device(args.device))
     try:
-        detector, config = load_detector(args.checkpoint, device)
+        detectors, config = load_detectors(args, device)
         config = _with_data(config, args)
         split = args.split or config.dataset.val or "val"
-        index, notes = load_split(config, split, detector.class_names)
-        dataset = DetectionDataset(index, config.input, training=False)
-        short, workers = args.short_side or config.input.test_short_side, config.input.workers
-        task = DetectionTask(dataset, short, args.batch, workers, args.backend, 8 if args.output else 0, device, None)
-        metrics = task.evaluate(detector.model, 0)
+        index, notes = load_split(config, split, detectors[0].class_names)
+        run = _improved(detectors, index, args) if improves(args) else _plain(detectors[0], index, config, args)
         if parallel.rank() == 0:
             for note in notes:
                 print(note)
-            names = ("rpn_objectness", "rpn_box", "roi_class", "roi_box", "loss")
-            print(f"{split}: " + "  ".join(f"{name} {metrics[name]:.4f}" for name in names))
-            _print_scores(index, task.results, args)
+            if run.losses:
+                print(f"{split}: " + "  ".join(f"{name} {value:.4f}" for name, value in run.losses.items()))
+            _print_scores(index, run.results, args)
             if args.output:
-                _write(args.output, task)
+                _write(args.output, run)
     finally:
         parallel.stop()
     return 0
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What evaluation found: COCO results, COCO's numbers and a picture where they are written, losses of one pass."""
+
+    results: list[dict[str, Any]]
+    result: CocoResult | None
+    picture: np.ndarray | None
+    losses: dict[str, float]
+
+
+def _plain(detector: Detector, index: AnnotationIndex, config: Config, args: argparse.Namespace) -> _Run:
+    """One pass of one model, by the evaluation of training."""
+    from detection.data.dataset import DetectionDataset
+    from detection.engine.detection_task import DetectionTask
+
+    dataset = DetectionDataset(index, config.input, training=False)
+    short, pictures = args.short_side or config.input.test_short_side, PICTURES if args.output else 0
+    workers = config.input.workers
+    task = DetectionTask(dataset, short, args.batch, workers, args.backend, pictures, detector.device, None)
+    metrics = task.evaluate(detector.model, 0)
+    names = ("rpn_objectness", "rpn_box", "roi_class", "roi_box", "loss")
+    return _Run(task.results, task.result, task.picture, {name: metrics[name] for name in names})
+
+
+def _improved(detectors: list[Detector], index: AnnotationIndex, args: argparse.Namespace) -> _Run:
+    """Each rank takes its share of the images, one at a time."""
+    from detection import parallel
+    from detection.engine.detection_task import beside_truth
+    from detection.evaluate.coco_ap import evaluate_coco
+    from detection.evaluate.results import ground_truth, to_results
+
+    if args.short_side:
+        detectors = [replace(detector, short_side=args.short_side) for detector in detectors]
+    detector = improve(detectors, args)
+    mine = range(parallel.rank(), len(index), parallel.world())
+    found = [detector([image])[0] for image in read_ahead(index.path(row) for row in mine)]
+    by_row = dict(sorted(pair for part in parallel.gather(list(zip(mine, found))) for pair in part))
+    results = to_results(list(by_row.values()), index, list(by_row))
+    if not args.output or parallel.rank():
+        return _Run(results, None, None, {})
+    result = evaluate_coco(ground_truth(index), results, args.backend)
+    return _Run(results, result, beside_truth(index, by_row, PICTURES), {})
 
 
 def _with_data(config: Any, args: argparse.Namespace) -> Any:
@@ -110,13 +163,14 @@ def _print_scores(index: Any, results: list[dict[str, Any]], args: argparse.Name
     print(f"{summary_table(result)}\n\n{per_class_table(result)}")
 
 
-def _write(folder: Path, task: Any) -> None:
+def _write(folder: Path, run: _Run) -> None:
     from detection.atomic import write_atomically
     from detection.evaluate.report import to_json
     from detection.evaluate.results import write_results
     from detection.predict.output import save_picture
 
-    write_results(folder / "predictions.json", task.results)
-    write_atomically(folder / "evaluation.json", json.dumps(to_json(task.result), indent=1).encode())
-    save_picture(folder / "detections.png", task.picture)
+    assert run.result is not None and run.picture is not None
+    write_results(folder / "predictions.json", run.results)
+    write_atomically(folder / "evaluation.json", json.dumps(to_json(run.result), indent=1).encode())
+    save_picture(folder / "detections.png", run.picture)
     print(f"\nwrote predictions.json, evaluation.json and detections.png into {folder}")

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from detection.cli.arguments import Parser, at_least, share
+from detection.cli.testing import add_testing, improve, improves, load_detectors
 from detection.errors import InputError
 
 DESCRIPTION = """Detect objects in images, folders and globs. Writes predictions.json, with boxes as x1 y1 x2 y2 in
-pixels of the original image, upright by its EXIF orientation, and a picture of each image with its detections."""
+pixels of the original image, upright by its EXIF orientation, and a picture of each image with its detections.
+Several checkpoints of the same classes are an ensemble."""
 
 
 def main(arguments: list[str]) -> int:
-    args = _parser().parse_args(arguments)
+    args = _parse(arguments)
 
     from detection import parallel
     from detection.data.image import read_image
-    from detection.engine.restore import load_detector
     from detection.predict.collect import collect_images, picture_names
     from detection.predict.output import to_records, write_json
 
     images = collect_images(args.images)
-    detector, _ = load_detector(args.checkpoint, parallel.choose_device(args.device))
+    detectors, _ = load_detectors(args, parallel.choose_device(args.device))
     if args.short_side:
-        longest = max(detector.long_side, args.short_side)
-        detector = replace(detector, short_side=args.short_side, long_side=longest)
+        detectors = [
+            replace(d, short_side=args.short_side, long_side=max(d.long_side, args.short_side)) for d in detectors
+        ]
+    detector = improve(detectors, args) if improves(args) else detectors[0]
     names = dict(zip(images, picture_names(images)))
     records: list[dict[str, Any]] = []
     skipped: list[str] = []
@@ -52,10 +57,24 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """The arguments. Images may follow the checkpoints: of these, the second and later ones end in .pt."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    first, rest = (args.checkpoint or [])[:1], (args.checkpoint or [])[1:]
+    weights = list(takewhile(lambda path: path.suffix == ".pt", rest))
+    args.checkpoint = first + weights
+    args.images += [str(path) for path in rest[len(weights) :]]
+    missing = [name for name, given in (("images", args.images), ("--checkpoint", first)) if not given]
+    if missing:
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
+    return args
+
+
 def _parser() -> Parser:
     parser = Parser("frcnn predict", DESCRIPTION)
-    parser.add_argument("images", nargs="+", help="image files, folders, or globs in quotes")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt or last.pt of a run")
+    parser.add_argument("images", nargs="*", help="image files, folders, or globs in quotes")
+    add_testing(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/predict"), help="folder to write into")
     parser.add_argument("--score", type=share, default=0.5, help="least score of a detection")
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once")

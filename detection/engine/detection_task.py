@@ -11,6 +11,7 @@ from torch import nn
 from detection import parallel
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.image import read_image
+from detection.data.index import AnnotationIndex
 from detection.data.order import EvaluationOrder
 from detection.engine.journal import Journal
 from detection.engine.loop import Found
@@ -71,23 +72,10 @@ class DetectionTask:
         self.results = to_results(detections, index, rows)
         self.result = evaluate_coco(ground_truth(index), self.results, self.backend)
         if self.pictures and parallel.rank() == 0:
-            self.picture = self._draw(rows, detections)
+            self.picture = beside_truth(index, dict(zip(rows, detections)), self.pictures)
             if self.journal:
                 self.journal.picture("detections | ground truth", iteration, self.picture)
         return {**self.result.stats, "loss": sum(losses.values()), **losses}
-
-    def _draw(self, rows: list[int], detections: list[Detections]) -> np.ndarray:
-        """Detections beside ground truth, for images spread over the split."""
-        assert self.dataset is not None
-        index, found = self.dataset.index, dict(zip(rows, detections))
-        chosen = np.unique(np.linspace(0, len(index) - 1, min(self.pictures, len(index))).astype(int))
-        pairs = []
-        for row in chosen.tolist():
-            image, certain = read_image(index.path(row)), found[row].above(PICTURE_SCORE)
-            left = draw(image, certain.boxes.numpy(), certain.labels.numpy(), index.class_names, certain.scores.numpy())
-            right = draw(image, index.boxes(row), index.labels[index.rows(row)], index.class_names)
-            pairs.append([left, right])
-        return contact_sheet(pairs, ["detections", "ground truth"])
 
     def _over_all_ranks(self, model: FasterRCNN) -> tuple[list[int], list[Detections], dict[str, float]]:
         assert self.dataset is not None
@@ -100,3 +88,15 @@ class DetectionTask:
         losses = {n: sum(p.losses.get(n, 0.0) * len(p.rows) for p in parts) / images for n in names}
         pairs = sorted(((r, d) for p in parts for r, d in zip(p.rows, p.detections)), key=lambda pair: pair[0])
         return [r for r, _ in pairs], [d for _, d in pairs], losses
+
+
+def beside_truth(index: AnnotationIndex, found: dict[int, Detections], count: int) -> np.ndarray:
+    """A sheet of detections beside the ground truth, for `count` images spread over the split; found: by row."""
+    chosen = np.unique(np.linspace(0, len(index) - 1, min(count, len(index))).astype(int))
+    pairs = []
+    for row in chosen.tolist():
+        image, certain = read_image(index.path(row)), found[row].above(PICTURE_SCORE)
+        left = draw(image, certain.boxes.numpy(), certain.labels.numpy(), index.class_names, certain.scores.numpy())
+        right = draw(image, index.boxes(row), index.labels[index.rows(row)], index.class_names)
+        pairs.append([left, right])
+    return contact_sheet(pairs, ["detections", "ground truth"])

@@ -17,8 +17,9 @@ from detection.model.fpn import FeaturePyramid
 from detection.model.losses import BoxLoss
 from detection.model.proposals import ProposalLimits, ProposalSelector
 from detection.model.roi_pool import RoIPooler
-from detection.model.roi_stage import DetectionLimits, RoIStage
+from detection.model.roi_stage import RoIStage
 from detection.model.rpn import RPN, RPNHead
+from detection.model.selection import DetectionLimits
 
 PYRAMID_SIZES = [[32.0], [64.0], [128.0], [256.0], [512.0]]
 SINGLE_MAP_SIZES = [[32.0, 64.0, 128.0, 256.0, 512.0]]
@@ -100,12 +101,13 @@ def _roi_stage(config: ModelConfig, head: nn.Module, size: int, strides: list[in
     return RoIStage(
         RoIPooler(roi.pool, size, strides, roi.sampling_ratio),
         head,
-        BoxPredictor(head.outputs, classes, roi.class_agnostic),  # type: ignore[arg-type]
+        BoxPredictor(head.outputs * (1 + roi.context), classes, roi.class_agnostic),  # type: ignore[arg-type, operator]
         Matcher(roi.positive_iou, roi.positive_iou),
         Sampler(roi.batch_per_image, roi.positive_fraction),
         BoxLoss(roi.box_loss, roi.beta),
         DetectionLimits(roi.score, roi.nms, roi.detections),
         roi.append_truth,
+        roi.context,
     )
 
 

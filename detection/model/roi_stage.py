@@ -3,6 +3,7 @@
 proposals  per image (P, 4)
 logits     (R, K + 1), background last
 deltas     (R, K or 1, 4)
+feature    (R, F) of the head, or (R, 2F) with the feature of the whole image behind each region's
 """
 
 from __future__ import annotations
@@ -14,25 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detection.geometry.box_coder import BoxCoder
-from detection.geometry.boxes import clip, larger_than, rescale
-from detection.geometry.suppression import suppress
 from detection.model.assign import Matcher, Sampler
 from detection.model.box_head import BoxPredictor
 from detection.model.losses import BoxLoss
 from detection.model.roi_pool import RoIPooler
 from detection.model.rpn import goal_boxes
+from detection.model.selection import DetectionLimits, candidates, strongest, to_detections
 from detection.records import Detections, Size, Target
 
 ROI_CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
-
-
-@dataclass(frozen=True)
-class DetectionLimits:
-    """What becomes a detection: score above `score`, suppression per class at IoU `nms`, `count` an image at most."""
-
-    score: float = 0.05
-    nms: float = 0.5
-    count: int = 100
 
 
 @dataclass(frozen=True)
@@ -46,7 +37,11 @@ class Regions:
 
 
 class RoIStage(nn.Module):
-    """Pool, head, predictor; the sampling and losses of training; the selection of detections."""
+    """Pool, head, predictor; the sampling and losses of training; the selection of detections.
+
+    context: the whole image is a region too, and its feature stands beside that of every other region (He et al. 2015,
+    appendix B); `predictor` then takes twice as many inputs.
+    """
 
     def __init__(
         self,
@@ -58,6 +53,7 @@ class RoIStage(nn.Module):
         box_loss: BoxLoss,
         limits: DetectionLimits,
         append_truth: bool = True,
+        context: bool = False,
     ) -> None:
         super().__init__()
         self.pooler = pooler
@@ -68,11 +64,26 @@ class RoIStage(nn.Module):
         self.box_loss = box_loss
         self.limits = limits
         self.append_truth = append_truth
+        self.context = context
         self.classes = predictor.scores.out_features - 1
 
-    def forward(self, maps: list[Tensor], boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """(logits, deltas) of the boxes of all images, one after the other."""
-        return self.predictor(self.head(self.pooler(maps, boxes)))
+    def forward(self, maps: list[Tensor], boxes: list[Tensor], sizes: list[Size]) -> tuple[Tensor, Tensor]:
+        """(logits, deltas) of the boxes of all images, one after the other; sizes: of the images, without padding."""
+        return self.predictor(self.features(maps, boxes, sizes))
+
+    def features(self, maps: list[Tensor], boxes: list[Tensor], sizes: list[Size]) -> Tensor:
+        """What the predictor takes: the feature of every box, and beside it, with context, that of its image."""
+        if not self.context:
+            return self.head(self.pooler(maps, boxes))
+        whole = [b.new_tensor([[0, 0, width, height]]) for b, (height, width) in zip(boxes, sizes)]
+        feature = self.head(self.pooler(maps, [torch.cat(pair) for pair in zip(boxes, whole)]))
+        images = feature.split([len(b) + 1 for b in boxes])
+        return torch.cat([torch.cat([own[:-1], own[-1:].expand(len(own) - 1, -1)], 1) for own in images])
+
+    def read(self, feature: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
+        """Boxes (R, K or 1, 4), not clipped, in the pixels of the regions `references` (R, 4), and scores (R, K)."""
+        logits, deltas = self.predictor(feature)
+        return ROI_CODER.decode(deltas, references[:, None]), logits.float().softmax(1)[:, :-1]
 
     @torch.no_grad()
     def sample(self, proposals: list[Tensor], targets: list[Target]) -> list[Regions]:
@@ -90,10 +101,12 @@ class RoIStage(nn.Module):
             regions.append(Regions(boxes[rows], classes, goal_boxes(target, matched[rows])))
         return regions
 
-    def losses(self, maps: list[Tensor], proposals: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
+    def losses(
+        self, maps: list[Tensor], proposals: list[Tensor], sizes: list[Size], targets: list[Target]
+    ) -> dict[str, Tensor]:
         """`roi_class` and `roi_box`, both over the number of regions sampled in the batch."""
         regions = self.sample(proposals, targets)
-        logits, deltas = self(maps, [r.boxes for r in regions])
+        logits, deltas = self(maps, [r.boxes for r in regions], sizes)
         labels = torch.cat([r.labels for r in regions])
         count = max(len(labels), 1)
         classification = F.cross_entropy(logits.float(), labels, reduction="sum") / count
@@ -109,18 +122,10 @@ class RoIStage(nn.Module):
         self, maps: list[Tensor], proposals: list[Tensor], sizes: list[Size], original_sizes: list[Size]
     ) -> list[Detections]:
         """Detections of each image in pixels of its original size."""
-        logits, deltas = self(maps, proposals)
-        scores = logits.float().softmax(1)[:, :-1]
-        boxes = ROI_CODER.decode(deltas, torch.cat(proposals)[:, None])  # (R, K or 1, 4)
+        boxes, scores = self.read(self.features(maps, proposals, sizes), torch.cat(proposals))
         counts = [len(p) for p in proposals]
         return [self._select(*image) for image in zip(boxes.split(counts), scores.split(counts), sizes, original_sizes)]
 
     def _select(self, boxes: Tensor, scores: Tensor, size: Size, original: Size) -> Detections:
-        row, label = (scores > self.limits.score).nonzero(as_tuple=True)
-        found = clip(boxes[row, label.clamp(max=boxes.shape[1] - 1)], size)
-        score = scores[row, label]
-        whole = larger_than(found, 0.0)
-        found, score, label = found[whole], score[whole], label[whole]
-        keep = suppress(found, score, label, self.limits.nms, self.limits.count)
-        in_original = clip(rescale(found[keep], size, original), original)
-        return Detections(in_original, score[keep], label[keep], original)
+        found = candidates(boxes, scores, size, self.limits.score)
+        return to_detections(strongest(found, self.limits.nms, self.limits.count), size, original)

@@ -34,13 +34,16 @@ class Detector:
         """
         if not images:
             return []
-        batch = collate([self._sample(i, image) for i, image in enumerate(images)], self.model.size_multiple)
+        samples = [to_sample(image, self.short_side, self.long_side, i) for i, image in enumerate(images)]
+        batch = collate(samples, self.model.size_multiple)
         self.model.eval()
         batch = batch.to(self.device)
         return [found.to("cpu") for found in self.model.detect(self.model.maps(batch), batch)]
 
-    def _sample(self, row: int, image: np.ndarray) -> Sample:
-        original = (image.shape[0], image.shape[1])
-        resized = resize_image(image, resize_size(original, self.short_side, self.long_side))
-        pixels = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
-        return Sample(pixels, None, original, row)
+
+def to_sample(image: np.ndarray, short_side: int, long_side: int, index: int = 0) -> Sample:
+    """The (H, W, 3) uint8 RGB image at the size that the limits of its sides give, in pixels."""
+    original = (image.shape[0], image.shape[1])
+    resized = resize_image(image, resize_size(original, short_side, long_side))
+    pixels = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+    return Sample(pixels, None, original, index)

@@ -1,4 +1,4 @@
-"""The four steps of alternating training: what is shared stays as it is, what learns moves, and a kill costs nothing."""
+"""The four steps of alternating training: what is shared stays, what learns moves, and a kill costs nothing."""
 
 import numpy as np
 import pytest

@@ -143,7 +143,7 @@ def test_proposals(case, maps):
 @torch.no_grad()
 def test_region_head(case, maps):
     stage, count = case.model.roi_stage, 150
-    pooled = stage.pooler(case.model._region_maps(maps), [case.wanted("proposal_boxes")[:count]])
+    pooled = stage.pooler(case.model.region_maps(maps), [case.wanted("proposal_boxes")[:count]])
     close_to_largest(pooled[:4], case.wanted("roi_pooled_first4"))
     feature = stage.head(pooled)
     close_to_largest(feature[:32], case.wanted("roi_box_feature_first32"))

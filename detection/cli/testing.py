@@ -1,0 +1,92 @@
+"""The options of testing with more than one pass of one model, which `evaluate` and `predict` share."""
+
+from __future__ import annotations
+
+import argparse
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from detection.cli.arguments import at_least, share
+from detection.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from detection.config.schema import Config
+    from detection.predict.detector import Detector
+    from detection.predict.improved import ImprovedDetector
+
+IMPROVEMENTS: dict[str, Any] = {
+    "refine": False,
+    "vote": None,
+    "scales": [],
+    "flip": False,
+    "suppression": "nms",
+    "nms": None,
+}
+"""The options and their values where nobody asks for anything."""
+
+AHEAD = 2
+"""Images decoded while one is being looked at."""
+
+
+def add_testing(parser: argparse.ArgumentParser) -> None:
+    """`--checkpoint` and the improvements of the ResNet paper's appendix B, with two kinds of suppression since."""
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        nargs="+",
+        action="extend",
+        help="best.pt or last.pt of a run; several of the same classes: an ensemble",
+    )
+    add = parser.add_argument_group(
+        "improvements at test time, each alone or together; one image at a time"
+    ).add_argument
+    add("--refine", action="store_true", help="score the regressed boxes too; suppression at IoU 0.3, then voting")
+    add("--vote", action=argparse.BooleanOptionalAction, help="box voting after suppression; default with --refine")
+    add("--scales", type=at_least(32), nargs="+", default=[], metavar="S", help="input sizes, as 200 400 600 800 1000")
+    add("--flip", action="store_true", help="look at the mirrored image too")
+    add("--suppression", choices=["nms", "soft", "wbf"], default="nms", help="also Soft-NMS, weighted box fusion")
+    add("--nms", type=share, help="IoU of the suppression; default the model's own, 0.3 with --refine")
+
+
+def improves(args: argparse.Namespace) -> bool:
+    """Whether anything beyond one pass of one model is asked for."""
+    several = args.checkpoint is not None and len(args.checkpoint) > 1
+    return several or any(getattr(args, name) != plain for name, plain in IMPROVEMENTS.items())
+
+
+def load_detectors(args: argparse.Namespace, device: torch.device) -> tuple[list[Detector], Config]:
+    """The detectors of all checkpoints, and the first one's config."""
+    from detection.engine.restore import load_detector
+
+    loaded = [load_detector(path, device) for path in args.checkpoint]
+    return [detector for detector, _ in loaded], loaded[0][1]
+
+
+def improve(detectors: list[Detector], args: argparse.Namespace) -> ImprovedDetector:
+    """The detectors with the improvements asked for. Raises `InputError` where they do not go together."""
+    from detection.predict.improved import ImprovedDetector, Improvements
+
+    if args.batch != 1:
+        raise InputError(f"--batch {args.batch}: ensembles and improvements take one image at a time; leave it out")
+    options = {name: getattr(args, name) for name in IMPROVEMENTS}
+    return ImprovedDetector(detectors, Improvements(**{**options, "scales": tuple(args.scales)}))
+
+
+def read_ahead(paths: Iterable[Path]) -> Iterator[np.ndarray]:
+    """The pixels of each image; the next ones are decoded in a thread meanwhile."""
+    from detection.data.image import read_image
+
+    with ThreadPoolExecutor(1) as reader:
+        waiting: deque[Future[np.ndarray]] = deque()
+        for path in paths:
+            waiting.append(reader.submit(read_image, path))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

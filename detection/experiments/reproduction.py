@@ -1,0 +1,185 @@
+"""The detection tables of He et al. 2015, from the data to the table: train each cell, test each row, compare.
+
+A cell is a config in configs/paper/ and a run of its own; a row is one cell or several, tested with improvements of
+appendix B. What is done is not done again: runs go on where they stopped, rows lie as JSON beside them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from detection.atomic import write_atomically
+from detection.config.read import config_parser, read_config
+from detection.config.schema import Config
+from detection.data.image import read_image
+from detection.data.index import AnnotationIndex
+from detection.engine.datasets import Splits, load_splits
+from detection.engine.restore import load_detector
+from detection.engine.train import train
+from detection.errors import InputError
+from detection.evaluate.compare import Comparison, Contestant, Cost, compare
+from detection.evaluate.results import read_results, to_results, write_results
+from detection.experiments.detector_cost import detector_cost
+from detection.predict.improved import ImprovedDetector, Improvements
+
+SCALES = {"full": (200, 400, 600, 800, 1000), "mini": (96, 144, 192, 240, 288)}
+"""Short sides of multi-scale testing: the paper's, and the same around the 192 pixels of the mini cells."""
+
+CELLS = {
+    ("full", "table7"): "voc_{}",
+    ("full", "table8"): "coco_{}",
+    ("mini", "table7"): "mini_{}",
+    ("mini", "table8"): "mini_{}",
+}
+NAMES = {"full": {"resnet": "resnet101", "context": "resnet101_context", "second": "resnet101_second"}}
+NAMES["mini"] = {"resnet": "resnet", "context": "resnet_context", "second": "second"}
+
+METRICS = {"table7": "voc", "table8": "coco"}
+PAPER = {"table7": 7, "table8": 9}
+"""The published table beside ours: the baselines of table 8 are the first rows of table 9."""
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """name: in the table; cells: one, or several for an ensemble; refine, scales: of appendix B; against: the row whose
+    time is 1."""
+
+    name: str
+    cells: tuple[str, ...]
+    refine: bool = False
+    scales: bool = False
+    against: str = "ResNet"
+
+
+ROWS = (
+    TableRow("VGG-16", ("vgg16",), against="VGG-16"),
+    TableRow("ResNet", ("resnet",)),
+    TableRow("ResNet + box refinement", ("resnet",), refine=True),
+    TableRow("ResNet + refinement + context", ("context",), refine=True),
+    TableRow("ResNet + refinement + context + multi-scale", ("context",), refine=True, scales=True),
+    TableRow("ensemble of two, all of it", ("context", "second"), refine=True, scales=True),
+)
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """comparison: the rows' numbers; slower: row -> its time over that of the row it is measured against; index: what
+    was tested on."""
+
+    comparison: Comparison
+    slower: dict[str, float]
+    index: AnnotationIndex
+
+
+def reproduce(
+    table: str,
+    scale: str,
+    configs: Path,
+    settings: list[str],
+    output: Path,
+    say: Callable[[str], None],
+    resamples: int = 1000,
+) -> Reproduction:
+    """Everything that `table` needs at `scale`. settings: options of `frcnn train` for every cell, `--data` among them.
+
+    Raises `InputError` for what the user can mend, `Interrupted` when asked to stop; called again, it goes on.
+    """
+    splits: Splits | None = None
+    runs: dict[str, Config] = {}
+    for cell in dict.fromkeys(cell for row in ROWS for cell in row.cells):
+        name = CELLS[scale, table].format(NAMES[scale].get(cell, cell))
+        config = _config(configs / f"{name}.yaml", settings, output / "runs" / name)
+        splits = splits or load_splits(config)
+        if splits.val is None:
+            raise InputError("dataset.val: null leaves nothing to test on; name a split")
+        runs[cell] = config
+        if (Path(config.output) / "evaluation.json").exists():
+            say(f"{name}: is trained already")
+        else:
+            say(f"{name}: training")
+            train(config, splits)
+    assert splits is not None and splits.val is not None
+    tested = {row.name: _tested(row, runs, splits.val, scale, output / "rows", say) for row in ROWS}
+    contestants = [_contestant(row, tested[row.name], runs, splits.val) for row in ROWS]
+    comparison = compare(splits.val, contestants, METRICS[table], resamples)
+    slower = {row.name: tested[row.name].milliseconds / tested[row.against].milliseconds for row in ROWS}
+    return Reproduction(comparison, slower, splits.val)
+
+
+def _config(file: Path, settings: list[str], output: Path) -> Config:
+    if not file.is_file():
+        raise InputError(f"{file}: no such config; run this from the toolkit's checkout")
+    words = ["--config", str(file), *settings, f"--output={output}"]
+    config = read_config(config_parser("reproduce.py", "", Config), words, Config)
+    return replace(config, resume=True)
+
+
+@dataclass(frozen=True)
+class _Tested:
+    file: Path
+    results: list[dict[str, Any]]
+    milliseconds: float
+
+
+def _tested(
+    row: TableRow,
+    runs: dict[str, Config],
+    index: AnnotationIndex,
+    scale: str,
+    folder: Path,
+    say: Callable[[str], None],
+) -> _Tested:
+    """The row's detections and median time an image, from the disk where they are."""
+    slug = re.sub(r"[^a-z0-9]+", "_", row.name.lower()).strip("_")
+    results, timing = folder / f"{slug}.json", folder / f"{slug}_time.json"
+    if not timing.exists():
+        say(f"{row.name}: testing on {len(index)} images")
+        found, seconds = _run(row, runs, index, scale)
+        write_results(results, found)
+        write_atomically(timing, json.dumps({"milliseconds": 1000 * statistics.median(seconds)}).encode())
+    milliseconds = json.loads(timing.read_text())["milliseconds"]
+    return _Tested(results, read_results(results), milliseconds)
+
+
+def _run(
+    row: TableRow, runs: dict[str, Config], index: AnnotationIndex, scale: str
+) -> tuple[list[dict[str, Any]], list[float]]:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    detectors = [load_detector(Path(runs[cell].output) / "best.pt", device)[0] for cell in row.cells]
+    improved = ImprovedDetector(detectors, Improvements(row.refine, scales=SCALES[scale] if row.scales else ()))
+    results, seconds = [], []
+    for i in range(len(index)):
+        image = read_image(index.path(i))
+        began = time.perf_counter()
+        found = improved([image])
+        seconds.append(time.perf_counter() - began)
+        results += to_results(found, index, [i])
+    return results, seconds
+
+
+def _contestant(row: TableRow, tested: _Tested, runs: dict[str, Config], index: AnnotationIndex) -> Contestant:
+    """Parameters are of all nets together; multiply-adds of one plain pass of each."""
+    costs = [detector_cost(runs[cell], len(index.class_names), index) for cell in row.cells]
+    total = Cost(
+        sum(cost.parameters for cost in costs),
+        sum(cost.multiply_adds for cost in costs),
+        costs[0].size,
+        costs[0].regions,
+        tested.milliseconds,
+    )
+    return Contestant(row.name, str(tested.file), tested.results, total)
+
+
+def to_json(found: Reproduction) -> dict[str, Any]:
+    """The numbers, with `slower` beside the comparison."""
+    return {**found.comparison.to_json(), "slower": found.slower, "rows_tested": [dataclasses.asdict(r) for r in ROWS]}
