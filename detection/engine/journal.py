@@ -95,7 +95,8 @@ class Journal:
             writer.writerows(rows)
             write_atomically(self.folder / "results.csv", table.getvalue().encode())
         shown = [f"{name} {values[name]:.3f}" for name in HEADLINE if name in values]
-        self.say(f"iteration {iteration}, validation: {'  '.join(shown)}")
+        if shown:
+            self.say(f"iteration {iteration}, validation: {'  '.join(shown)}")
 
     def picture(self, name: str, iteration: int, picture: np.ndarray) -> None:
         """(H, W, 3) uint8 for TensorBoard."""
