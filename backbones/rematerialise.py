@@ -36,7 +36,9 @@ def _statistics_held(module: nn.Module) -> Iterator[None]:
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:  # a norm that does not track at all would save other tensors than in the first pass
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+        norm.momentum = 0.0
+        # A copy to count in: synchronised norms refuse to go without one.
+        norm.num_batches_tracked = None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone()
     try:
         yield
     finally:

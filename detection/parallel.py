@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from detection.errors import InputError
 
@@ -55,6 +56,13 @@ def from_first(value: T) -> T:
     if world() > 1:
         dist.broadcast_object_list(holder, src=0)
     return holder[0]
+
+
+def share_buffers(module: nn.Module) -> None:
+    """Give every rank rank 0's running statistics, which each moves by its own part of a batch."""
+    if world() > 1:
+        for buffer in module.buffers():
+            dist.broadcast(buffer, src=0)
 
 
 def choose_device(name: str) -> torch.device:

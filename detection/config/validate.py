@@ -15,6 +15,7 @@ def validate(config: Config) -> None:
     _train(config.train)
     _alternating(config)
     data = config.dataset
+    _run(config.seed, data.val, config.train)
     _require(0 < data.val_fraction < 1, "dataset.val_fraction", data.val_fraction, "must lie between 0 and 1")
     sides = config.input.train_short_sides
     _require(
@@ -48,12 +49,13 @@ def validate_pretrain(config: PretrainConfig) -> None:
     """The same for the training of a classifier."""
     _train(config.train)
     data, crop, net, view = config.dataset, config.input, config.net, config.evaluate
+    _run(config.seed, data.val, config.train)
     _require(net.width is None or net.width >= 1, "net.width", net.width, "must be 1 or more")
     _require(data.hold_out is None or data.hold_out >= 1, "dataset.hold_out", data.hold_out, "must be 1 or more")
     _require(crop.crop >= 8, "input.crop", crop.crop, "must be 8 or more")
     sides = crop.short_sides
     _require(
-        len(sides) == 2 and crop.crop <= sides[0] <= sides[1] or crop.augment != "scale",
+        len(sides) == 2 and (crop.crop <= sides[0] <= sides[1] or crop.augment != "scale"),
         "input.short_sides",
         sides,
         f"must be a smallest and a largest side, neither below input.crop, {crop.crop}",
@@ -70,6 +72,9 @@ def validate_pretrain(config: PretrainConfig) -> None:
     _require(bool(view.scales) and min(view.scales) >= 8, "evaluate.scales", view.scales, "needs sides of 8 or more")
     _require(view.batch >= 1, "evaluate.batch", view.batch, "must be 1 or more")
     _require(config.statistics >= 0, "statistics", config.statistics, "must be 0 or more")
+    _require(
+        not (config.statistics and net.norm == "group"), "statistics", config.statistics, "needs batch norms, not group"
+    )
     train = config.train
     smoothing, error = train.label_smoothing, train.warmup_error
     _require(0 <= smoothing < 1, "train.label_smoothing", smoothing, "must lie in [0, 1)")
@@ -152,6 +157,12 @@ def _alternating(config: Config) -> None:
         "auto",
         "means batch without model.weights, which train.mode alternating cannot fix; use group",
     )
+    _require(
+        not (alternating and config.train.schedule == "plateau"),
+        "train.schedule",
+        "plateau",
+        "does not go with train.mode alternating, whose RPN steps are not evaluated; use step or cosine",
+    )
 
 
 def _sampling(model: ModelConfig) -> None:
@@ -201,12 +212,24 @@ def _train(train: TrainConfig) -> None:
         "must be rising shares of the run between 0 and 1",
     )
     _require(train.plateau >= 1, "train.plateau", train.plateau, "must be 1 or more")
+    _require(0 < train.gamma <= 1, "train.gamma", train.gamma, "must lie above 0 and not above 1")
+    for key in ("weight_decay", "norm_decay", "bias_decay", "warmup_factor"):
+        value = getattr(train, key)
+        _require(value is None or value >= 0, f"train.{key}", value, "must be 0 or more")
     _require(train.warmup >= 0, "train.warmup", train.warmup, "must be 0 or more")
     _require(train.ema is None or 0 < train.ema < 1, "train.ema", train.ema, "must lie between 0 and 1")
     _require(train.clip is None or train.clip > 0, "train.clip", train.clip, "must be positive")
     for key in ("evaluate_every", "log_every", "checkpoint_every", "patience"):
         value = getattr(train, key)
         _require(value is None or value >= 1, f"train.{key}", value, "must be 1 or more")
+
+
+def _run(seed: int, val: str | None, train: TrainConfig) -> None:
+    """The seed, and what cannot work without evaluations."""
+    _require(0 <= seed < 2**32, "seed", seed, "must lie in 0..2^32-1")
+    blind = "needs a validation split; dataset.val is null"
+    _require(not (val is None and train.schedule == "plateau"), "train.schedule", train.schedule, blind)
+    _require(not (val is None and train.patience is not None), "train.patience", train.patience, blind)
 
 
 def _require(holds: bool, key: str, value: object, rule: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from backbones.classify.augment import Augmentation
+from backbones.classify.augment import MEAN_COLOUR, Augmentation
 from backbones.classify.images import ImageSet
 from backbones.classify.sources import Source, open_source
 from backbones.classify.views import View
@@ -58,7 +58,9 @@ def load_class_splits(config: PretrainConfig) -> ClassSplits:
 
 
 def augmentation(crop: CropConfig, images: ImageSet) -> Augmentation:
-    """The training augmentation; what is padded has the mean colour, which is zero once the mean is subtracted."""
+    """The training augmentation; what is padded has the mean colour, which is about zero once normalised."""
+    # Nothing else is padded, and the mean of files costs the decoding of a sample of them.
+    fill = images.mean_colour() if crop.augment == "pad" else MEAN_COLOUR
     return Augmentation(
         crop.augment,
         crop.crop,
@@ -66,7 +68,7 @@ def augmentation(crop: CropConfig, images: ImageSet) -> Augmentation:
         crop.pad,
         crop.flip,
         crop.pca,
-        images.mean_colour(),
+        fill,
     )
 
 

@@ -29,12 +29,18 @@ def images_for(
     with mending():
         images = source.read(split, names)
     for classifier in classifiers:
-        outputs = classifier.net(torch.zeros(1, 3, 64, 64, device=_device(classifier))).shape[1]
-        if outputs != len(images.class_names):
-            raise InputError(f"{classifier.name}: has {outputs} classes, but the images have {len(images.class_names)}")
+        check_classes(classifier, images)
     if count is None or count >= len(images):
         return images
     return images.subset([i * len(images) // count for i in range(count)])
+
+
+def check_classes(classifier: Classifier, images: ImageSet) -> None:
+    """Raise `InputError` where the classifier has another number of classes than the images."""
+    with torch.inference_mode():
+        outputs = classifier.net(torch.zeros(1, 3, 64, 64, device=_device(classifier))).shape[1]
+    if outputs != len(images.class_names):
+        raise InputError(f"{classifier.name}: has {outputs} classes, but the images have {len(images.class_names)}")
 
 
 def view_for(

@@ -6,7 +6,6 @@ backbone.pt        best.pt with batch norm statistics computed anew, where the c
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from backbones.classify.batches import ImageBatch, normalise, training_batches
 from backbones.nets import Net, NetName
 from backbones.norm import recompute_statistics
 from backbones.pretrained import WeightsError, load_pretrained
-from detection import parallel
+from detection import checkpoint, parallel
 from detection.atomic import write_atomically
 from detection.config.pretrain import NetConfig, PretrainConfig
 from detection.data.order import TrainingOrder
@@ -118,9 +117,8 @@ class ClassifierProblem:
         recompute_statistics(model, self._training_images())
         if parallel.rank():
             return {}
-        buffer = io.BytesIO()
-        torch.save({"model": model.state_dict()}, buffer)
-        write_atomically(folder / "backbone.pt", buffer.getvalue())
+        best = checkpoint.load(folder / "best.pt", self.task)
+        checkpoint.save(folder / "backbone.pt", {**best, "metrics": {}, "model": model.state_dict()})
         images = min(self.config.statistics, len(self.splits.train))
         return {folder / "backbone.pt": f"best.pt with batch norm statistics of {images} training images"}
 

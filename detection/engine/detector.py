@@ -23,7 +23,7 @@ from detection.engine.datasets import Splits
 from detection.engine.detection_task import DetectionTask
 from detection.engine.journal import Journal
 from detection.engine.loop import Task
-from detection.engine.restore import detector_checkpoint
+from detection.engine.restore import bottleneck_stride, detector_checkpoint
 from detection.engine.run import Findings
 from detection.errors import InputError
 from detection.evaluate.report import per_class_table, summary_table, to_json
@@ -53,6 +53,8 @@ class DetectorProblem:
         weights = self.config.model.weights if from_scratch else None
         path = Path(weights) if weights else None
         content = detector_checkpoint(path) if path is not None and path.is_file() else None
+        if path is not None and content is None:
+            self._check_stride(path)
         try:
             model = build_model(self.config.model, len(self.classes), weights if content is None else None)
         except WeightsError as error:
@@ -60,6 +62,14 @@ class DetectorProblem:
         if content is not None and path is not None:
             checkpoint.load_matching(model, content["model"], path)
         return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _check_stride(self, path: Path) -> None:
+        """Refuse a classifier whose stride is elsewhere: the shapes are the same, so it would load and be wrong."""
+        stride, own = bottleneck_stride(path), self.config.model.stride_in_1x1
+        if stride not in (None, own):
+            raise InputError(
+                f"model.stride_in_1x1: {own}, but {path} was trained with {stride}; set it as in the classifier"
+            )
 
     def batches(self, model: nn.Module, start: int, stop: int) -> Iterator[Batch]:
         assert isinstance(model, FasterRCNN)

@@ -22,6 +22,8 @@ from detection.errors import InputError
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
+AGREE_EVERY = 10
+"""Iterations after which several processes ask each other for signals; asking at each would make a GPU wait."""
 
 LOWER_IS_BETTER = ("loss", "top1_error", "top5_error")
 
@@ -119,6 +121,8 @@ class Loop:
     def run(self, batches: Iterator[Any]) -> None:
         """Train from the present iteration to the last, or until patience ends. Raises `Interrupted` on a signal."""
         settings, progress = self.settings, self.progress
+        if self._out_of_patience():  # a run that had stopped is gone on with
+            return
         with self.journal.progress() if self.journal else contextlib.nullcontext(), _Signals() as signals:
             while progress.iteration < settings.total:
                 self._step(batches)
@@ -131,12 +135,13 @@ class Loop:
                     self._report()
                 if evaluated:
                     self._evaluate()
-                stop = signals.received or (evaluated and self._out_of_patience())
+                asked = self._asked_to_stop(signals.received)
+                stop = asked or (evaluated and self._out_of_patience())
                 if evaluated or stop or progress.iteration % settings.checkpoint_every == 0:
                     self._report()  # like above, refuses to save weights that are no longer finite
                     self.save("last")
-                if signals.received:
-                    raise Interrupted(signals.received)
+                if asked:
+                    raise Interrupted(asked)
                 if stop:
                     break
 
@@ -192,7 +197,9 @@ class Loop:
     def _evaluate(self) -> None:
         progress, metric = self.progress, self.settings.metric
         began = time.monotonic()
-        progress.metrics = self.task.evaluate(self.evaluated_model(), progress.iteration)
+        model = self.evaluated_model()
+        parallel.share_buffers(model)  # what is measured is then what the first rank saves
+        progress.metrics = self.task.evaluate(model, progress.iteration)
         self._window.pause(time.monotonic() - began)
         if not progress.metrics:  # nothing to validate on: the newest weights are the best known
             self.save("best")
@@ -207,6 +214,13 @@ class Loop:
         if better:
             progress.best = value
             self.save("best")
+
+    def _asked_to_stop(self, received: int) -> int:
+        """The signal that a rank has received, 0 for none. All ranks learn of it in the same step: one that left
+        alone would keep the others waiting for its gradients."""
+        if self.settings.world == 1:
+            return received
+        return 0 if self.progress.iteration % AGREE_EVERY else max(parallel.gather(received))
 
     def _out_of_patience(self) -> bool:
         patience = self.settings.patience

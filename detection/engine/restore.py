@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from backbones.nets import Net, make_net
+from backbones.nets import Net, NetName, make_net
 from backbones.pretrained import load_pretrained, read_state
 from detection import checkpoint
 from detection.config.pretrain import NetConfig, PretrainConfig
@@ -87,14 +87,27 @@ def detector_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def bottleneck_stride(path: Path) -> bool | None:
+    """`stride_in_1x1` of the classifier whose checkpoint lies at `path`; None where its blocks have no 1x1, and for
+    weights that do not say."""
+    try:
+        net = from_dict(checkpoint.load(path, "classification")["config"], path, PretrainConfig).net
+    except InputError:
+        return None
+    parsed = NetName.parse(net.name)
+    return None if parsed.cifar or parsed.depth < 50 else net.stride_in_1x1
+
+
 def model_settings(path: Path) -> dict[str, Any]:
-    """Dotted model settings to fine-tune the detector at `path` with: its own, but for weights, norm and freezing.
+    """Dotted model settings to fine-tune what lies at `path` with: a detector's own, but for weights, norm and
+    freezing; of a classifier, where its bottlenecks have their stride, which the shapes of its weights do not tell.
 
     Empty where `path` holds plain backbone weights, which fit models of many settings.
     """
     content = detector_checkpoint(path)
     if content is None:
-        return {}
+        stride = bottleneck_stride(path)
+        return {} if stride is None else {"model.stride_in_1x1": stride}
     settings = _flat("model", to_dict(from_dict(content["config"], path, Config))["model"])
     return {k: v for k, v in settings.items() if k not in ("model.weights", "model.norm", "model.freeze")}
 

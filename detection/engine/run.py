@@ -107,6 +107,18 @@ def learning_rate(train: TrainConfig, total: int, warmup_error: float | None = N
     )
 
 
+def _changed(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    """`key old -> new` of settings that differ, but for those that no result depends on."""
+    found: list[str] = []
+    for key in now.keys() & before.keys() - {"output", "resume", "device", "workers"}:
+        old, new = before[key], now[key]
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _changed(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key} {old} -> {new}")
+    return sorted(found)
+
+
 class _Run:
     """The parts of one run, put together."""
 
@@ -219,7 +231,12 @@ class _Run:
         if tuple(saved["classes"]) != self.problem.classes:
             raise InputError(f"{path}: was trained on other classes than {self.config.data} has; use another --output")
         checkpoint.load_weights(self.model, state["model"], path)
-        loop.optimizer.load_state_dict(state["optimizer"])
+        try:
+            loop.optimizer.load_state_dict(state["optimizer"])
+        except ValueError as error:
+            raise InputError(
+                f"{path}: the optimiser had other groups of parameters ({error}); resume with the weight decays it had"
+            ) from error
         loop.scaler.load_state_dict(state["scaler"])
         loop.rate.load_state_dict(state["rate"])
         if loop.average and state["average"]:
@@ -227,6 +244,9 @@ class _Run:
         loop.progress.iteration = saved["iteration"]
         loop.progress.metrics = saved["metrics"]
         loop.progress.best, loop.progress.stale = state["best"], state["stale"]
+        changed = _changed(saved["config"], to_dict(self.config))
+        if self.journal and changed:
+            self.journal.say(f"goes on with other settings than before: {', '.join(changed)}")
 
     def _conclude(self) -> Findings:
         """Let the problem look at the best weights."""

@@ -11,20 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from backbones.classify.batches import normalise, training_batches
 from torch import Tensor, nn
 
 from backbones.analysis.figures import GradientHistory, gradient_figure
 from backbones.analysis.gradients import gradient_norms, layer_gradient_norms
 from backbones.analysis.tables import markdown_table
+from backbones.classify.batches import normalise, training_batches
 from backbones.nets import stages_of
 from detection.config.pretrain import PretrainConfig
 from detection.engine.class_images import ClassSplits, augmentation
+from detection.engine.class_testing import check_classes
 from detection.engine.classifier import ClassifierProblem, check_net
 from detection.engine.journal import Journal
 from detection.engine.loop import Task
 from detection.engine.restore import Classifier, build_classifier
-from detection.engine.run import Findings, run
+from detection.engine.run import Findings, check_device, run
+from detection.errors import mending
 from detection.experiments.degradation import read_run
 from detection.experiments.report import Report
 
@@ -45,18 +47,23 @@ def gradients(
 
     All are measured on the same `images` augmented training images.
     """
-    pixels, labels = _batch(config, splits, images, device)
+    for classifier in trained.values():
+        check_classes(classifier, splits.train)
+    with mending():
+        pixels, labels = _batch(config, splits, images, device)
     layers: dict[str, dict[str, float]] = {}
     histories: dict[str, GradientHistory] = {}
     for name in nets:
         settings = replace(config.net, name=name)
         check_net(settings)
+        check_device(config.train, settings.norm, "net.norm", device)
         torch.manual_seed(config.seed)  # as the run below begins
         net = build_classifier(settings, len(splits.train.class_names)).to(device)
         layers[f"{name}, random"] = layer_gradient_norms(net, pixels, labels)
         start = gradient_norms(net, pixels, labels)
         histories[name] = _history(config, name, start, splits, pixels, labels, device)
-    for name, classifier in trained.items():
+    for source, classifier in trained.items():
+        name = f"{source}, trained"  # a net of the same name may be among those that learn here
         layers[name] = layer_gradient_norms(classifier.net, pixels, labels)
         histories[name] = GradientHistory([0], _single(gradient_norms(classifier.net, pixels, labels)))
     numbers: dict[str, Any] = {name: {"iterations": h.iterations, "norms": h.norms} for name, h in histories.items()}
@@ -66,7 +73,7 @@ def gradients(
         "Gradient norms by layer and stage",
         command,
         {"images": len(labels), "layers": layers, "stages": numbers},
-        f"{_table(histories, trained)}\n{PAPER}",
+        f"{_table(histories)}\n{PAPER}",
         {"gradients": gradient_figure(layers, moving)},
     )
 
@@ -90,9 +97,10 @@ def _history(
     device: torch.device,
 ) -> GradientHistory:
     """Norms by stage of a net while it learns, from `start` on; a folder with a run is gone on with."""
-    folder = f"{config.output}/{name}"
+    folder = f"{config.output}/gradients/{name}"  # beside the runs of other experiments, which measure errors
     settings = replace(config, output=folder, resume=True, net=replace(config.net, name=name))
-    run(settings, _Problem(settings, device, splits, pixels, labels), device)
+    with mending():
+        run(settings, _Problem(settings, device, splits, pixels, labels), device)
     rows = read_run(Path(folder))["val"]
     norms = {stage: [norm, *(row[stage] for row in rows)] for stage, norm in start.items()}
     return GradientHistory([0, *(row["iteration"] for row in rows)], norms)
@@ -102,12 +110,12 @@ def _single(norms: dict[str, float]) -> dict[str, list[float]]:
     return {stage: [norm] for stage, norm in norms.items()}
 
 
-def _table(histories: dict[str, GradientHistory], trained: dict[str, Classifier]) -> str:
+def _table(histories: dict[str, GradientHistory]) -> str:
     stages = list(dict.fromkeys(stage for history in histories.values() for stage in history.norms))
     rows: list[list[object]] = []
     for name, history in histories.items():
         for position in dict.fromkeys((0, len(history.iterations) - 1)):
-            when = "trained" if name in trained else f"iteration {history.iterations[position]}"
+            when = "as they are" if len(history.iterations) == 1 else f"iteration {history.iterations[position]}"
             values = [f"{history.norms[s][position]:.3g}" if s in history.norms else None for s in stages]
             rows.append([name, when, *values])
     return markdown_table(["net", "weights", *stages], rows, "ll" + "r" * len(stages))

@@ -12,6 +12,7 @@ from backbones.analysis.tables import markdown_table
 from backbones.classify.images import ImageSet
 from backbones.classify.views import View, view_batches
 from detection.engine.restore import Classifier
+from detection.errors import mending
 from detection.experiments.report import Report
 
 PAPER = """The paper gives no numbers but two findings: residual nets respond more weakly than their plain counterparts,
@@ -26,10 +27,11 @@ def responses(
     command: list[str],
 ) -> Report:
     """Standard deviations of every 3x3 layer's output after batch norm, over `images`."""
-    found = {
-        name: layer_responses(classifier.net, view_batches(images, view, batch))
-        for name, classifier in classifiers.items()
-    }
+    with mending():
+        found = {
+            name: layer_responses(classifier.net, view_batches(images, view, batch))
+            for name, classifier in classifiers.items()
+        }
     rows = [_row(name, layers) for name, layers in found.items()]
     header = ["net", "3x3 layers", "mean std", "median std", "largest std", "smallest std"]
     numbers = {name: [dataclasses.asdict(layer) for layer in layers] for name, layers in found.items()}

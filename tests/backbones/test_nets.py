@@ -72,12 +72,15 @@ def test_stages_name_every_module_from_the_image_to_the_classifier():
     assert isinstance(net, CifarNet) and not isinstance(net, ResNet)
 
 
-@pytest.mark.parametrize("name", ["cifar_resnet26", "cifar_plain14", "resnet50"])
-def test_rematerialised_training_is_the_same_bit_for_bit(name):
+@pytest.mark.parametrize(
+    ("name", "norm"),
+    [("cifar_resnet26", "batch"), ("cifar_plain14", "group"), ("cifar_plain14", "sync"), ("resnet50", "batch")],
+)
+def test_rematerialised_training_is_the_same_bit_for_bit(name, norm):
     states = []
     for rematerialise in (False, True):
         torch.manual_seed(0)
-        net = make_net(name, 10, width=4, rematerialise=rematerialise)
+        net = make_net(name, 10, width=4, norm=norm, rematerialise=rematerialise)
         x, labels = torch.randn(4, 3, 32, 32), torch.arange(4)
         F.cross_entropy(net(x), labels).backward()
         states.append({**net.state_dict(), **{f"gradient of {n}": p.grad for n, p in net.named_parameters()}})

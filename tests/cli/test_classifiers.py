@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from detection.cli.main import EXPERIMENTS, main
 
@@ -71,12 +72,27 @@ def test_responses_and_lesions_of_a_trained_net(run, pretrained, tmp_path):
 
 
 def test_gradients_of_random_learning_and_trained_nets(run, small, classes, pretrained, tmp_path):
-    words = ["gradients", "--nets", "cifar_plain14", "--trained", pretrained / "best.pt", "--images", 8, *small]
+    shutil.copytree(pretrained, tmp_path / "runs/cifar_resnet8")  # as `frcnn degradation` leaves it
+    words = ["gradients", "--nets", "cifar_resnet8", "--trained", pretrained / "best.pt", "--images", 8, *small]
     words += ["--results", tmp_path / "results", f"--data={classes}", f"--output={tmp_path / 'runs'}"]
     assert run(*words)[0] == 0
     found = written(tmp_path / "results", "gradients")
-    assert found["stages"]["cifar_plain14"]["iterations"] == [0, 3, 6]
-    assert all(norm > 0 for norm in found["layers"]["cifar_resnet8"].values())
+    assert found["stages"]["cifar_resnet8"]["iterations"] == [0, 3, 6]
+    assert found["stages"]["cifar_resnet8, trained"]["iterations"] == [0]
+    assert all(norm > 0 for norm in found["layers"]["cifar_resnet8, trained"].values())
+
+
+def test_an_image_that_does_not_decode_is_one_line_in_the_experiments(run, small, pretrained, classes, tmp_path):
+    data = shutil.copytree(classes, tmp_path / "data")
+    Image.new("RGB", (18, 18)).save(data / "val/red/0.png")  # of another size, so that images are decoded when used
+    Image.new("RGB", (18, 18)).save(data / "train/red/0.png")
+    for split in ("val", "train"):
+        (data / split / "red/3.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 50)
+    best, results = pretrained / "best.pt", ["--results", tmp_path / "results"]
+    gradients = ["gradients", "--trained", best, *results, *small, f"--data={data}", f"--output={tmp_path / 'run'}"]
+    for words in (["responses", best, "--data", data, "--split", "val", *results], gradients):
+        status, _, error = run(*words)
+        assert status == 2 and "3.png" in error and error.count("\n") == 1, error
 
 
 def test_the_summary_has_the_numbers_of_the_paper(run, tmp_path):
@@ -131,6 +147,8 @@ class Data:
         (None, ["--input.augment=scale", "--input.short_sides=[12,24]"], ["input.short_sides", "16"]),
         (None, ["--input.crop=40"], ["16", "40"]),
         (None, ["--data=nowhere"], ["nowhere"]),
+        (None, ["--statistics=8", "--net.norm=group"], ["statistics", "group"]),
+        (None, ["--input.short_sides=[]"], ["input.short_sides"]),
     ],
 )
 def test_what_a_user_can_mend_is_one_line_and_status_2(run, small, classes, tmp_path, spoil, options, named):

@@ -65,6 +65,9 @@ def test_unknown_option_missing_file_and_broken_yaml_are_refused(tmp_path):
         ("model.width", "12"),
         ("model.roi.nms", "2"),
         ("evaluate.batch", "0"),
+        ("seed", "-1"),
+        ("train.gamma", "0"),
+        ("train.weight_decay", "-1"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_key(key, value):
@@ -88,6 +91,9 @@ def test_a_wrong_value_is_refused_by_its_key(key, value):
         ("--train.iterations=5 --model.rpn.positive_iou=0.2", "model.rpn.negative_iou"),
         ("--train.iterations=5 --model.architecture=c4 --model.anchors.sizes=[[32],[64]]", "model.anchors.sizes"),
         ("--train.iterations=5 --input.long_side=500", "input.long_side"),
+        ("--train.iterations=5 --dataset.val=null --train.schedule=plateau", "train.schedule"),
+        ("--train.iterations=5 --dataset.val=null --train.patience=2", "train.patience"),
+        ("--train.iterations=5 --train.mode=alternating --train.schedule=plateau", "train.schedule"),
     ],
 )
 def test_what_cannot_go_together_is_refused_by_its_key(options, key):

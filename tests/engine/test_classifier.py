@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ import torch
 from detection import checkpoint
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import config_parser, read_config
+from detection.config.schema import Config
 from detection.engine.classifier import pretrain
 from detection.engine.loop import Interrupted, Loop
+from detection.engine.restore import load_classifier, model_settings
 from detection.errors import InputError
 from detection.model.build import build_model
 
@@ -100,12 +103,40 @@ def test_the_weights_are_a_backbone_with_and_without_new_statistics(config, tmp_
     assert not torch.equal(states[0]["bn1.running_mean"], states[1]["bn1.running_mean"])
 
 
-def read_detector(weights):
-    from detection.config.schema import Config
+def detector_config(backbone, width, weights):
+    options = [f"--model.backbone={backbone}", f"--model.width={width}", f"--model.weights={weights}"]
+    return read_config(config_parser("frcnn train", "", Config), ["--train.iterations=1", *options], Config)
 
-    options = ["--train.iterations=1", "--model.backbone=resnet18", "--model.width=8", f"--model.weights={weights}"]
-    config = read_config(config_parser("frcnn train", "", Config), options, Config)
-    return build_model(config.model, 3, str(weights))
+
+def read_detector(weights):
+    return build_model(detector_config("resnet18", 8, weights).model, 3, str(weights))
+
+
+def test_a_backbone_whose_stride_is_elsewhere_is_refused_or_taken_over(config, tmp_path):
+    from detection.engine.detector import DetectorProblem
+
+    pretrain(config("--net.name=resnet50", "--net.stride_in_1x1=true", "--train.iterations=1", "--statistics=12"))
+    for file in (tmp_path / "run/best.pt", tmp_path / "run/backbone.pt"):
+        assert model_settings(file) == {"model.stride_in_1x1": True}
+        problem = DetectorProblem.__new__(DetectorProblem)
+        problem.config = detector_config("resnet50", 4, file)
+        with pytest.raises(InputError, match="model.stride_in_1x1: False, but .* was trained with True"):
+            problem.build(from_scratch=True)
+    assert load_classifier(str(tmp_path / "run/backbone.pt"), torch.device("cpu")).classes == ("blue", "green", "red")
+
+
+def test_a_resumed_run_says_which_settings_are_others(config, capsys):
+    pretrain(config("--train.iterations=1"))
+    pretrain(config("--train.iterations=1", "--resume=true"))
+    assert "other settings" not in capsys.readouterr().out
+    pretrain(config("--train.iterations=2", "--train.lr=0.05", "--resume=true"))
+    assert "before: train.iterations 1 -> 2, train.lr 0.1 -> 0.05" in capsys.readouterr().out
+
+
+def test_a_resumed_run_with_other_groups_of_parameters_is_refused(config):
+    pretrain(config("--train.iterations=2"))
+    with pytest.raises(InputError, match="last.pt: the optimiser had other groups of parameters"):
+        pretrain(config("--train.iterations=3", "--train.norm_decay=0", "--resume=true"))
 
 
 def test_a_checkpoint_of_the_other_task_is_refused(pretrained, trained):
@@ -136,9 +167,39 @@ def test_two_processes_learn_what_one_does(config, small, classes, tmp_path):
         assert one[split] == pytest.approx(two[split], abs=1e-4)
 
 
-def test_a_signal_saves_and_the_status_says_so(config, tmp_path, monkeypatch):
-    import signal
+def test_two_processes_evaluate_the_running_statistics_that_are_saved(small, classes, tmp_path):
+    script, run = Path(__file__).parents[2] / "tools/pretrain.py", tmp_path / "run"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    command = [*launch, *small, f"--data={classes}", f"--output={run}", "--train.iterations=1"]
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    found = json.loads((run / "error.json").read_text())["validation"]
+    assert rows[-1]["loss"] == pytest.approx(found["loss"], rel=1e-5)
 
+
+def test_a_signal_to_one_of_two_processes_stops_both_and_saves(small, classes, tmp_path):
+    script, run = Path(__file__).parents[2] / "tools/pretrain.py", tmp_path / "run"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    command = [*launch, *small, f"--data={classes}", f"--output={run}", "--train.iterations=100000"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    rare = ["--train.evaluate_every=100000", "--train.log_every=1"]
+    process = subprocess.Popen(
+        [*command, *rare], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    for line in process.stdout:
+        if "/100000  loss" in line:
+            break
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+    assert output.count("stopped by SIGTERM: the run is saved") == 2, output
+    assert checkpoint.load(run / "last.pt", "classification")["iteration"] % 10 == 0
+
+
+def test_a_signal_saves_and_the_status_says_so(config, tmp_path, monkeypatch):
     step = Loop._step
 
     def signalled(loop, batches):

@@ -93,6 +93,9 @@ def test_patience_ends_the_run():
     loop, saved = loop_of(Toy([0.3, 0.2, 0.3, 0.9]), evaluate_every=1, patience=2)
     loop.run(batches())
     assert loop.progress.iteration == 3 and saved[-1] == ("last", 3)
+    count = len(saved)
+    loop.run(batches())
+    assert loop.progress.iteration == 3 and len(saved) == count, "gone on with, it has still ended"
 
 
 def test_a_loss_that_is_not_finite_is_refused_with_its_iteration_and_not_saved():
