@@ -139,7 +139,7 @@ def gradient_figure(
     histories: Mapping[str, GradientHistory] | None = None,
     relative: bool = False,
 ) -> Figure:
-    """Gradient norms: by layer at initialisation, one line a net, and below by stage while each net learns.
+    """Gradient norms: by layer, one line a net, and below by stage while each net learns.
 
     Args:
         layers: net -> path of a layer -> norm, from the image to the classifier.
@@ -159,7 +159,7 @@ def gradient_figure(
         colour, style = colours[name], "--" if "plain" in name else "-"
         top.plot(range(1, len(norms) + 1), list(norms.values()), style, color=colour, linewidth=1.4, label=name)
     top.set_yscale("log")
-    _dress(top, "by layer at initialisation", "layer, from the image", unit)
+    _dress(top, "by layer", "layer, from the image", unit)
     _legend(top)
     if histories:
         first = figure.add_subplot(grid[1, 0])
