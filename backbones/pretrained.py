@@ -17,7 +17,7 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 """RGB on the 0..255 scale: torchvision's .485 .456 .406 and .229 .224 .225 times 255."""
 
-CLASSIFIERS = ("fc.", "classifier.6.")
+CLASSIFIERS = ("fc.", "linear.", "classifier.6.")
 """Key prefixes of the layers that belong to the classes of the pretraining task."""
 
 
@@ -28,16 +28,17 @@ class WeightsError(ValueError):
 def load_pretrained(net: nn.Module, architecture: str, source: str) -> None:
     """Fill `net` (a ResNet or VGG16) with the weights `source`: a file, or the name of torchvision's.
 
-    Keys of the pretraining classifier are skipped where `net` has none; any other difference raises `WeightsError`
-    that names it.
+    The pretraining classifier is skipped where `net` has none, or one for another number of classes, which keeps its
+    weights; any other difference raises `WeightsError` that names it.
     """
     path = Path(source)
     state = read_state(path) if path.exists() else fetch_state(architecture, source)
     own = net.state_dict()
-    state = {k: v for k, v in state.items() if k in own or not k.startswith(CLASSIFIERS)}
+    other = {k for k, v in state.items() if k.startswith(CLASSIFIERS) and _other_classes(own.get(k), v)}
+    state = {k: v for k, v in state.items() if k not in other}
     state = {k: v for k, v in state.items() if k in own or not k.endswith("num_batches_tracked")}
     wrong = [f"{k} {tuple(v.shape)} for {tuple(own[k].shape)}" for k, v in state.items() if _differs(own.get(k), v)]
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    missing = [k for k in own if k not in state and k not in other and not k.endswith("num_batches_tracked")]
     unknown = [k for k in state if k not in own]
     for problem, keys in (("lacks", missing), ("does not know", unknown), ("has the wrong shape:", wrong)):
         if keys:
@@ -47,6 +48,10 @@ def load_pretrained(net: nn.Module, architecture: str, source: str) -> None:
                 f"{subject} {problem} {keys[0]}{more}; give weights of a {architecture} of the same width and norm"
             )
     net.load_state_dict(state, strict=False)
+
+
+def _other_classes(own: Tensor | None, given: Tensor) -> bool:
+    return own is None or (len(own) != len(given) and own.shape[1:] == given.shape[1:])
 
 
 def _differs(own: Tensor | None, given: Tensor) -> bool:

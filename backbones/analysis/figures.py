@@ -70,11 +70,14 @@ def _check_lengths(what: str, iterations: Sequence[int], values: Sequence[float]
         raise ValueError(f"{what}: {len(values)} values at {len(iterations)} iterations")
 
 
-def error_curves(runs: Mapping[str, Curve], title: str, limits: tuple[float, float] | None = None) -> Figure:
+def error_curves(
+    runs: Mapping[str, Curve], title: str, limits: tuple[float, float] | None = None, held_out: str = "test"
+) -> Figure:
     """Training (thin, dashed) and test errors (bold) over iterations, as in figures 1, 4 and 6 of He et al. 2015.
 
     Plain nets, those with "plain" in their name, are on the left and the others on the right of one y axis; a family
     alone has one panel. Nets that differ in nothing else share a colour. limits: of the y axis, in percent.
+    held_out: what the legend calls the images that were not trained on.
     Raises `ValueError` for no runs.
     """
     _check_any(runs)
@@ -96,7 +99,7 @@ def error_curves(runs: Mapping[str, Curve], title: str, limits: tuple[float, flo
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         styles = [
             Line2D([], [], color="0.4", linewidth=0.8, linestyle="--", label="training"),
-            Line2D([], [], color="0.4", linewidth=2.0, label="test"),
+            Line2D([], [], color="0.4", linewidth=2.0, label=held_out),
         ]
         _legend(panel, [*panel.get_legend_handles_labels()[0], *styles])
     if limits is not None:

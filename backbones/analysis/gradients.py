@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from backbones.analysis.layers import in_mode, main_path, weighted_layers
+from backbones.analysis.layers import main_path, weighted_layers
+from backbones.modes import in_mode
 from backbones.nets import Net, stages_of
 
 

@@ -1,9 +1,6 @@
-"""The weighted layers and the blocks of a net as the paper counts them, and a loan of a net in a given mode."""
+"""The weighted layers and the blocks of a net as the paper counts them."""
 
 from __future__ import annotations
-
-import contextlib
-from collections.abc import Iterator
 
 from torch import nn
 
@@ -27,16 +24,3 @@ def main_path(net: Net) -> dict[str, nn.Conv2d | nn.Linear]:
 def blocks_of(net: Net) -> dict[str, Block]:
     """Path, such as `layer2.3`, -> block, from the image to the classifier."""
     return {name: m for name, m in net.named_modules() if isinstance(m, BasicBlock | Bottleneck)}
-
-
-@contextlib.contextmanager
-def in_mode(net: nn.Module, training: bool) -> Iterator[None]:
-    """`net` in training or evaluation mode; after it every module is in the mode it was in, also after an error."""
-    # Module by module: a net may be in training with some of its norms in evaluation.
-    before = [(module, module.training) for module in net.modules()]
-    net.train(training)
-    try:
-        yield
-    finally:
-        for module, mode in before:
-            module.training = mode

@@ -1,7 +1,7 @@
-"""Deleting blocks of a trained net (Veit, Wilber & Belongie 2016, sections 4.1 and 4.2).
+"""Deleting blocks of a trained net (Veit, Wilber & Belongie 2016, section 4.1).
 
-A residual net loses little without one block and more with each further one, as an ensemble of shallow nets would; a
-plain net, whose signal has one path, falls to chance.
+A residual net loses little without one block, as an ensemble of shallow nets would; a plain net, whose signal has one
+path, falls to chance.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Iterator
 from functools import partial
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -32,18 +31,6 @@ def _keeps_shape(block: Block) -> bool:
     return convolutions[0].in_channels == convolutions[-1].out_channels and all(
         m.stride == (1, 1) for m in convolutions
     )
-
-
-def draw_blocks(net: Net, count: int, generator: torch.Generator) -> list[str]:
-    """`count` different blocks of `removable(net)` by chance, in the order of the net; `generator` is on the CPU.
-
-    Raises `ValueError` where the net has not as many.
-    """
-    names = removable(net)
-    if not 0 <= count <= len(names):
-        raise ValueError(f"cannot remove {count} blocks; {len(names)} are removable")
-    chosen = torch.randperm(len(names), generator=generator)[:count]
-    return [names[i] for i in sorted(chosen.tolist())]
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from backbones.analysis.layers import in_mode, main_path
+from backbones.analysis.layers import main_path
+from backbones.modes import in_mode
 from backbones.nets import Net
 from backbones.norm import FrozenNorm
 

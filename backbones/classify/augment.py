@@ -36,7 +36,7 @@ class Augmentation:
     Args:
         kind: a key of `CROPS`.
         crop: side of the result in pixels.
-        short_sides: for `scale`, the range (lo, hi) of the shorter side, both ends included; `none` takes lo.
+        short_sides: for `scale`, the range (lo, hi) of the shorter side, both ends included.
         pad: for `pad`, pixels added on each side.
         flip: mirror every other image.
         pca: standard deviation of the colour shift's coefficients, 0.1 in Krizhevsky et al. 2012; 0 leaves it out.
@@ -59,7 +59,7 @@ class Augmentation:
         if self.crop < 1 or self.pad < 0 or self.pca < 0:
             raise ValueError(f"crop {self.crop} is at least 1; pad {self.pad} and pca {self.pca} are at least 0")
         low, high = self.short_sides
-        if self.kind in ("scale", "none") and not self.crop <= low <= high:
+        if self.kind == "scale" and not self.crop <= low <= high:
             raise ValueError(f"short_sides ({low}, {high}) are not in order, or below the crop of {self.crop}")
         if not all(0 <= value <= 255 for value in self.fill):
             raise ValueError(f"fill {self.fill} is outside 0..255")
@@ -182,18 +182,10 @@ def _area(image: np.ndarray | Image.Image, seed: int, made: Augmentation) -> np.
     return area_crop(image, seed, made.crop, made.flip)
 
 
-def _centre(image: np.ndarray | Image.Image, seed: int, made: Augmentation) -> np.ndarray:
-    picture = _picture(image)
-    size = scaled_size(picture.size, made.short_sides[0])
-    window = scaled_window(picture, size, centre_corner(size, made.crop), (made.crop, made.crop))
-    return _planes(window, made.flip and seed % 2 == 1)
-
-
 CROPS: dict[str, Callable[[np.ndarray | Image.Image, int, Augmentation], np.ndarray]] = {
     "pad": _pad,  # CIFAR: padded, a random crop
     "scale": _scale,  # ImageNet: a random shorter side, a random crop
     "area": _area,  # a random part, resized
-    "none": _centre,  # the centre crop
 }
 
 

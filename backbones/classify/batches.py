@@ -117,7 +117,7 @@ class _Augmented(Dataset):
     def __getitem__(self, draw: tuple[int, int]) -> tuple[np.ndarray, int, int, Augmentation] | ImageDataError:
         row, seed = draw
         try:
-            with decoding(self.images.names[row]), self.images.picture(row) as picture:
+            with decoding(self.images.called(row)), self.images.picture(row) as picture:
                 crop = self.augmentation(picture, seed)
         except ImageDataError as error:
             return error
@@ -140,7 +140,7 @@ class _Viewed(Dataset):
 
     def __getitem__(self, row: int) -> tuple[int, list[np.ndarray]] | ImageDataError:
         try:
-            with decoding(self.images.names[row]), self.images.picture(row) as picture:
+            with decoding(self.images.called(row)), self.images.picture(row) as picture:
                 return row, self.views(to_rgb(picture))
         except ImageDataError as error:
             return error

@@ -28,26 +28,37 @@ def picture_of(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
+def _packed(names: Sequence[str]) -> np.ndarray:
+    """(N,) bytes, UTF-8: one block of memory that worker processes share. They would copy an object for each image, as
+    each look at one counts a reference in it."""
+    # As the file system gives them: a name that is not UTF-8 comes back as the bytes it was.
+    return np.array([name.encode(errors="surrogateescape") for name in names], dtype=np.bytes_)
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """One split.
 
-    class_names: K names. labels: (N,) int64. names: (N) what messages call the images.
-    Either pixels, (N, 3, H, W) uint8 RGB, or encoded, (N) files or their contents; the other is None.
+    class_names: K names. labels: (N,) int64. names: (N) strings, kept as an (N,) array of their bytes.
+    Either pixels, (N, 3, H, W) uint8 RGB, or encoded: the contents of N files, or the folder below which `names` are
+    their paths; the other is None.
     """
 
     class_names: tuple[str, ...]
     labels: np.ndarray
-    names: list[str]
+    names: Sequence[str] | np.ndarray
     pixels: np.ndarray | None = None
-    encoded: list[Path | bytes] | None = None
+    encoded: Path | Sequence[bytes] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.names, np.ndarray):
+            object.__setattr__(self, "names", _packed(self.names))
         held = self.pixels if self.pixels is not None else self.encoded
         if held is None or (self.pixels is not None and self.encoded is not None):
             raise ValueError("an image set holds either pixels or encoded images")
-        if not len(held) == len(self.labels) == len(self.names):
-            raise ValueError(f"{len(held)} images, {len(self.labels)} labels and {len(self.names)} names do not match")
+        count = len(self.names) if isinstance(held, Path) else len(held)
+        if not count == len(self.labels) == len(self.names):
+            raise ValueError(f"{count} images, {len(self.labels)} labels and {len(self.names)} names do not match")
         if self.pixels is not None and (self.pixels.dtype != np.uint8 or self.pixels.shape[1:2] != (3,)):
             raise ValueError(f"pixels are (N, 3, H, W) uint8, not {self.pixels.shape} {self.pixels.dtype}")
         if self.labels.dtype != np.int64 or self.labels.ndim != 1:
@@ -58,8 +69,17 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def name(self, row: int) -> str:
+        return bytes(np.asarray(self.names)[row]).decode(errors="surrogateescape")
+
+    def called(self, row: int) -> str:
+        """What messages call the image: its name, with the folder where it lies in one."""
+        return str(self.encoded / self.name(row)) if isinstance(self.encoded, Path) else self.name(row)
+
     def picture(self, row: int) -> Image.Image:
         """The image as Pillow has it, not yet decoded where it is encoded; to be used within `decoding`."""
+        if isinstance(self.encoded, Path):
+            return open_image(self.encoded / self.name(row))
         if self.encoded is not None:
             return open_image(self.encoded[row])
         assert self.pixels is not None
@@ -69,15 +89,17 @@ class ImageSet:
         """(3, H, W) uint8 RGB. Raises `ImageDataError` naming an image that does not decode."""
         if self.pixels is not None:
             return self.pixels[row]
-        with decoding(self.names[row]), self.picture(row) as picture:
+        with decoding(self.called(row)), self.picture(row) as picture:
             return planes(picture)
 
     def subset(self, rows: Sequence[int] | np.ndarray) -> ImageSet:
         """The images of `rows`, in their order."""
         index = np.asarray(rows, dtype=np.int64)
         pixels = None if self.pixels is None else self.pixels[index]
-        encoded = None if self.encoded is None else [self.encoded[i] for i in index]
-        return ImageSet(self.class_names, self.labels[index], [self.names[i] for i in index], pixels, encoded)
+        encoded = self.encoded
+        if encoded is not None and not isinstance(encoded, Path):
+            encoded = [encoded[i] for i in index]
+        return ImageSet(self.class_names, self.labels[index], np.asarray(self.names)[index], pixels, encoded)
 
     def hold_out(self, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
         """The set without `count` images drawn at random, and those images (the 45k/5k of He et al. 2015, section 4.2).

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from backbones.classify.images import ImageSet, planes
-from backbones.decode import ImageDataError, decoding, open_image
+from backbones.decode import ImageDataError, decoding
 
 SPLITS = ("train", "val", "test")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
@@ -46,10 +46,8 @@ HELD_BYTES = 2 << 30
 
 CIFAR_FOLDERS = {"cifar-10-batches-py": "CIFAR10", "cifar-100-python": "CIFAR100"}
 
-Items = list[tuple[str, "Path | bytes"]]
-"""Name and file, or its content, of each image."""
-Listing = Mapping[str, Items]
-"""Class -> its images."""
+Listing = Mapping[str, list[str]]
+"""Class -> the names of its images."""
 Parts = tuple[str, ...]
 """The folders and the name in a path."""
 
@@ -121,8 +119,9 @@ def _folder_source(path: Path) -> Source:
         raise ImageDataError(f"{path}: no images found; expected {LAYOUTS}")
 
     def load(split: str, class_names: tuple[str, ...] | None) -> ImageSet:
-        listing = {name: _folder_items(roots[split] / name) for name in classes[split]}
-        return _assemble(str(path), split, class_names or tuple(classes.get("train", classes[split])), listing)
+        listing = {name: _folder_images(roots[split], name) for name in classes[split]}
+        names = class_names or tuple(classes.get("train", classes[split]))
+        return _assemble(str(path), split, names, listing, roots[split])
 
     return Source(path, tuple(roots), load)
 
@@ -131,12 +130,14 @@ def _subfolders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _folder_items(folder: Path) -> Items:
-    found: Items = []
-    for parent, inner, files in os.walk(folder, followlinks=True):
+def _folder_images(root: Path, name: str) -> list[str]:
+    """Paths below `root` of the images in its folder `name`."""
+    found: list[str] = []
+    for parent, inner, files in os.walk(root / name, followlinks=True):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
-        found += [(path, Path(path)) for path in (os.path.join(parent, f) for f in files if _is_image(f))]
-    return sorted(found, key=lambda item: item[0])
+        below = os.path.relpath(parent, root)
+        found += [os.path.join(below, file) for file in files if _is_image(file)]
+    return sorted(found)
 
 
 def _is_image(name: str) -> bool:
@@ -153,31 +154,36 @@ def _tar_source(path: Path) -> Source:
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
         raise ImageDataError(f"{path}: the archive is broken ({_line(error)}); fetch or pack it again") from error
     trees = _trees(path.name, members)
-    if not any(items for tree in trees.values() for items in tree.values()):
+    if not any(images for tree in trees.values() for images in tree.values()):
         raise ImageDataError(f"{path}: no images found; expected {LAYOUTS}")
+    contents = {_label(path.name, parts): data for parts, data in members.items() if data is not None}
 
     def load(split: str, class_names: tuple[str, ...] | None) -> ImageSet:
         names = class_names or tuple(trees.get("train", trees[split]))
-        return _assemble(path.name, split, names, trees[split])
+        return _assemble(path.name, split, names, trees[split], contents)
 
     return Source(path, tuple(s for s in SPLITS if s in trees), load)
 
 
-def _trees(archive: str, members: Mapping[Parts, bytes | None]) -> dict[str, dict[str, Items]]:
-    """Split -> class -> images, from the contents of a tar; a folder's content is None."""
+def _trees(archive: str, members: Mapping[Parts, bytes | None]) -> dict[str, dict[str, list[str]]]:
+    """Split -> class -> names of images, from the contents of a tar; a folder's content is None."""
     images = [parts for parts, data in members.items() if data is not None]
     tops = {parts[0] for parts in images}
     below = int(len(tops) == 1 and not tops & set(SPLITS) and all(len(parts) > 2 for parts in images))
     by_split = "train" in {p[below] for p in images} or all(p[below] in SPLITS for p in images)
-    trees: dict[str, dict[str, Items]] = {}
+    trees: dict[str, dict[str, list[str]]] = {}
     for parts, data in sorted(members.items(), key=lambda member: member[0]):
         inner = parts[below:] if by_split else ("train", *parts[below:])
         if len(inner) < (2 if data is None else 3) or inner[0] not in SPLITS or (below and parts[0] not in tops):
             continue
-        items = trees.setdefault(inner[0], {}).setdefault(inner[1], [])
+        names = trees.setdefault(inner[0], {}).setdefault(inner[1], [])
         if data is not None:
-            items.append((f"{archive}: {'/'.join(parts)}", data))
+            names.append(_label(archive, parts))
     return trees
+
+
+def _label(archive: str, parts: Parts) -> str:
+    return f"{archive}: {'/'.join(parts)}"
 
 
 def _tar_members(path: Path, stream: BufferedIOBase) -> Iterator[tuple[Parts, bytes | None]]:
@@ -226,20 +232,23 @@ def _check_end(stream: BufferedIOBase) -> None:
     stream.seek(0)
 
 
-def _assemble(where: str, split: str, known: tuple[str, ...], listing: Listing) -> ImageSet:
-    """The set of a split whose classes must be `known`."""
+def _assemble(
+    where: str, split: str, known: tuple[str, ...], listing: Listing, held: Path | Mapping[str, bytes]
+) -> ImageSet:
+    """The set of a split whose classes must be `known`. held: the folder below which the names lie, or their files."""
     _check_classes(f"{where} {split}", known, listing)
     label_of = {name: label for label, name in enumerate(known)}
-    items = [(label_of[name], *item) for name in sorted(listing) for item in listing[name]]
-    if not items:
+    names = [image for name in sorted(listing) for image in listing[name]]
+    if not names:
         raise ImageDataError(f"{where}: no images found in {split}; expected {LAYOUTS}")
     empty = [name for name in listing if not listing[name]] if split == "train" else []
     if empty:
         raise ImageDataError(f"{where}: no images of {_few(empty)} in {split}; add some or remove the folder")
-    labels = np.array([label for label, _, _ in items], dtype=np.int64)
-    names, encoded = [name for _, name, _ in items], [data for _, _, data in items]
-    pixels = decode_equal(names, encoded)
-    return ImageSet(known, labels, names, pixels, None if pixels is not None else encoded)
+    ordered = [label_of[name] for name in sorted(listing)]
+    labels = np.repeat(np.array(ordered, dtype=np.int64), [len(listing[name]) for name in sorted(listing)])
+    images = ImageSet(known, labels, names, None, held if isinstance(held, Path) else [held[name] for name in names])
+    pixels = decode_equal(images)
+    return images if pixels is None else ImageSet(known, labels, [images.called(i) for i in range(len(names))], pixels)
 
 
 def _check_classes(where: str, known: Sequence[str], found: Sequence[str] | Listing) -> None:
@@ -257,23 +266,24 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def decode_equal(names: Sequence[str], encoded: Sequence[Path | bytes]) -> np.ndarray | None:
+def decode_equal(images: ImageSet) -> np.ndarray | None:
     """(N, 3, H, W) uint8 where all images have one size and are small enough to hold decoded, else None."""
-    with decoding(names[0]), open_image(encoded[0]) as first:
+    count = len(images)
+    with decoding(images.called(0)), images.picture(0) as first:
         width, height = first.size
-    if max(width, height) > HELD_SIDE or len(names) * 3 * height * width > HELD_BYTES:
+    if max(width, height) > HELD_SIDE or count * 3 * height * width > HELD_BYTES:
         return None
-    pixels = np.empty((len(names), 3, height, width), dtype=np.uint8)
+    pixels = np.empty((count, 3, height, width), dtype=np.uint8)
 
     def decode(rows: range) -> bool:
         for i in rows:
-            with decoding(names[i]), open_image(encoded[i]) as picture:
+            with decoding(images.called(i)), images.picture(i) as picture:
                 if picture.size != (width, height):
                     return False
                 pixels[i] = planes(picture)
         return True
 
     # Pillow decodes outside the interpreter's lock; a thousand images a task keep the queue from costing more.
-    chunks = [range(i, min(i + 1000, len(names))) for i in range(0, len(names), 1000)]
+    chunks = [range(i, min(i + 1000, count)) for i in range(0, count, 1000)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return pixels if all(pool.map(decode, chunks)) else None

@@ -5,7 +5,6 @@ images -> views (n, V, 3, h, w) uint8 -> probabilities (N, K) float32 -> errors
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from backbones.classify.augment import centre_corner, scaled_size, scaled_window
 from backbones.classify.batches import grouped_views, normalise
 from backbones.classify.images import ImageSet, planes
 from backbones.decode import ImageDataError
+from backbones.modes import in_mode
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def probabilities(
     """
     sums: Tensor | None = None
     views = np.zeros(len(images), dtype=np.float32)
-    with _evaluating(net), torch.inference_mode():
+    with in_mode(net, training=False), torch.inference_mode():
         for rows, pixels in _views(images, view, batch, workers):
             scores = net(normalise(pixels.flatten(0, 1).to(device))).float().softmax(1)
             found = scores.view(*pixels.shape[:2], -1).sum(1).cpu()
@@ -132,16 +132,9 @@ def _views(images: ImageSet, view: View, batch: int, workers: int) -> Iterator[t
         yield from groups
 
 
-@contextlib.contextmanager
-def _evaluating(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode within; each module's own mode after, as a net in training may hold frozen parts."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+def errors_of(probabilities: Tensor, labels: Tensor | np.ndarray) -> dict[str, float]:
+    """`top_errors` and the `log_loss` as `loss`, of (N, K) and (N,)."""
+    return {**top_errors(probabilities, labels), "loss": log_loss(probabilities, labels)}
 
 
 def log_loss(probabilities: Tensor, labels: Tensor | np.ndarray) -> float:

@@ -17,21 +17,25 @@ def main(arguments: list[str]) -> int:
 
     import torch
 
+    from backbones.classify.views import errors_of
     from detection import parallel
     from detection.atomic import write_atomically
-    from detection.engine.class_testing import errors_of, images_for, scores_of, view_for
+    from detection.engine.class_testing import images_for, scores_of, view_for
     from detection.engine.restore import load_classifier
 
     device = parallel.choose_device(args.device)
     classifiers = [load_classifier(source, device) for source in args.classifiers]
     images = images_for(classifiers, args.data, args.split)
     view = view_for(classifiers[0], args.view, args.short_side, args.crop, args.scales)
-    scores = {source: scores_of(c, images, view, args.batch) for source, c in zip(args.classifiers, classifiers)}
+    scores = {
+        source: scores_of(classifier, images, view, args.batch, args.workers)
+        for source, classifier in zip(args.classifiers, classifiers)
+    }
     if len(scores) > 1:
         scores["ensemble"] = torch.stack(list(scores.values())).mean(0)
     rows = []
     for name, found in scores.items():
-        errors = errors_of(found, images)
+        errors = errors_of(found, images.labels)
         rows.append({"classifier": name, "view": view.name, **errors})
         parts = [f"{key.replace('_', ' ')} {100 * v:.2f} %" for key, v in errors.items() if key != "loss"]
         print(f"{name}: {', '.join(parts)}, loss {errors['loss']:.4f} ({len(images)} images, {view.name})", flush=True)
@@ -50,6 +54,7 @@ def _parser() -> Parser:
     parser.add_argument("--crop", type=at_least(8), help="side of the crops, pixels")
     parser.add_argument("--scales", type=at_least(8), nargs="+", help="shorter sides of multi-scale testing, pixels")
     parser.add_argument("--batch", type=at_least(1), default=100, help="images at once")
+    parser.add_argument("--workers", type=at_least(0), default=2, help="processes that decode and resize images")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--output", type=Path, help="JSON file for the numbers")
     return parser

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detection.cli.arguments import Parser
-from detection.cli.experiment import add_results, command, finish
+from detection.cli.experiment import add_results, command, follow
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import config_parser, read_config
 
@@ -18,12 +18,6 @@ def main(arguments: list[str]) -> int:
     args, settings = parser.parse_known_args(arguments)
     config = read_config(config_parser("frcnn degradation", DESCRIPTION, PretrainConfig), settings, PretrainConfig)
 
-    from detection.engine.loop import Interrupted
     from detection.experiments.degradation import degradation
 
-    try:
-        report = degradation(config, args.nets, command("degradation", arguments))
-    except Interrupted as stop:
-        print(f"{stop}: the run is saved; the same command goes on with it")
-        return 128 + stop.signal
-    return finish(report, args.results)
+    return follow(lambda: degradation(config, args.nets, command("degradation", arguments)), args.results)

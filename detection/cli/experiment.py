@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from detection.engine.restore import Classifier
     from detection.experiments.report import Report
 
-    Experiment = Callable[[dict[str, Classifier], ImageSet, View, int, list[str]], Report]
+    Experiment = Callable[[dict[str, Classifier], ImageSet, View, int, int, list[str]], Report]
 
 
 def add_results(parser: Parser) -> None:
@@ -22,13 +22,15 @@ def add_results(parser: Parser) -> None:
 
 
 def look_at(name: str, description: str, arguments: list[str], experiment: Callable[[], Experiment]) -> int:
-    """The command `name`, whose experiment, imported late, takes classifiers, images, a view, a batch and the words."""
+    """The command `name`, whose experiment, imported late, takes classifiers, images, a view, a batch, workers and the
+    words."""
     parser = Parser(f"frcnn {name}", description)
     parser.add_argument("classifiers", nargs="+", help="best.pt of runs, or NET=FILE, as cifar_resnet20=weights.pt")
     parser.add_argument("--data", help="images of classes; default those of the first checkpoint")
     parser.add_argument("--split", help="split of it; default test where there is one, else val")
     parser.add_argument("--images", type=at_least(1), help="look at this many images, spread over the split")
     parser.add_argument("--batch", type=at_least(1), default=200, help="images at once")
+    parser.add_argument("--workers", type=at_least(0), default=2, help="processes that decode and resize images")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add_results(parser)
     args = parser.parse_args(arguments)
@@ -41,13 +43,25 @@ def look_at(name: str, description: str, arguments: list[str], experiment: Calla
     classifiers = [load_classifier(source, device) for source in args.classifiers]
     images, view = images_for(classifiers, args.data, args.split, args.images), view_for(classifiers[0])
     nets, words = named(args.classifiers, classifiers), command(name, arguments)
-    return finish(experiment()(nets, images, view, args.batch, words), args.results)
+    return finish(experiment()(nets, images, view, args.batch, args.workers, words), args.results)
 
 
 def named(sources: list[str], classifiers: list[Classifier]) -> dict[str, Classifier]:
     """The net's name for each classifier, or what it was given as where two have the same."""
     names = [classifier.name for classifier in classifiers]
     return {n if names.count(n) == 1 else s: c for n, s, c in zip(names, sources, classifiers)}
+
+
+def follow(experiment: Callable[[], Report], folder: Path) -> int:
+    """`finish` what an experiment that trains gives; where a signal stopped it, 128 + the signal."""
+    from detection.engine.loop import Interrupted
+
+    try:
+        report = experiment()
+    except Interrupted as stop:
+        print(f"{stop}: the run is saved; the same command goes on with it")
+        return 128 + stop.signal
+    return finish(report, folder)
 
 
 def finish(report: Report, folder: Path) -> int:

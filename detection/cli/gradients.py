@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detection.cli.arguments import Parser, at_least
-from detection.cli.experiment import add_results, command, finish, named
+from detection.cli.experiment import add_results, command, follow, named
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import config_parser, read_config
 
@@ -16,6 +16,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--nets", nargs="+", default=[], help="nets to train, such as cifar_plain56 cifar_resnet56")
     parser.add_argument("--trained", nargs="+", default=[], help="best.pt of runs, or NET=FILE")
     parser.add_argument("--images", type=at_least(2), default=256, help="training images to measure on")
+    parser.add_argument("--relative", action="store_true", help="divide by the norms of the same weights")
     add_results(parser)
     args, settings = parser.parse_known_args(arguments)
     if not args.nets and not args.trained:
@@ -24,16 +25,12 @@ def main(arguments: list[str]) -> int:
 
     from detection import parallel
     from detection.engine.class_images import load_class_splits
-    from detection.engine.loop import Interrupted
     from detection.engine.restore import load_classifier
     from detection.experiments.gradients import gradients
 
     device = parallel.choose_device(config.device)
     trained = named(args.trained, [load_classifier(source, device) for source in args.trained])
-    words = command("gradients", arguments)
-    try:
-        report = gradients(config, args.nets, trained, load_class_splits(config), args.images, device, words)
-    except Interrupted as stop:
-        print(f"{stop}: the run is saved; the same command goes on with it")
-        return 128 + stop.signal
-    return finish(report, args.results)
+    splits, words = load_class_splits(config), command("gradients", arguments)
+    return follow(
+        lambda: gradients(config, args.nets, trained, splits, args.images, args.relative, device, words), args.results
+    )

@@ -80,7 +80,9 @@ def _run(name: str, arguments: list[str]) -> int:
     except RuntimeError as error:
         if "out of memory" not in str(error):
             raise
-        return _refuse("the device is out of memory; lower train.batch, input.train_short_sides or input.long_side")
+        return _refuse(
+            "the device is out of memory; lower train.batch, --batch, input.train_short_sides or input.long_side"
+        )
 
 
 def _refuse(message: str) -> int:

@@ -72,6 +72,7 @@ def validate_pretrain(config: PretrainConfig) -> None:
     _require(bool(view.scales) and min(view.scales) >= 8, "evaluate.scales", view.scales, "needs sides of 8 or more")
     _require(view.batch >= 1, "evaluate.batch", view.batch, "must be 1 or more")
     _require(config.statistics >= 0, "statistics", config.statistics, "must be 0 or more")
+    _batch_norm(config)
     _require(
         not (config.statistics and net.norm == "group"), "statistics", config.statistics, "needs batch norms, not group"
     )
@@ -85,6 +86,15 @@ def validate_pretrain(config: PretrainConfig) -> None:
         train.warmup,
         "must be 0 where train.warmup_error ends the warm-up",
     )
+
+
+def _batch_norm(config: PretrainConfig) -> None:
+    """One image has no variance where its map is a single pixel."""
+    if config.net.norm == "group":
+        return
+    train, need = config.train, "2 or more images with batch norms; raise it, or use net.norm group"
+    _require(train.batch >= 2 * train.accumulate, "train.batch", train.batch, f"must give each pass {need}")
+    _require(config.statistics != 1, "statistics", config.statistics, "must be 0, or 2 or more images")
 
 
 def _model(model: ModelConfig) -> None:

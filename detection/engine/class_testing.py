@@ -7,7 +7,7 @@ from torch import Tensor
 
 from backbones.cifar import CifarNet
 from backbones.classify.images import ImageSet
-from backbones.classify.views import View, log_loss, probabilities, top_errors
+from backbones.classify.views import View, probabilities
 from detection.config.pretrain import CropConfig, ViewConfig
 from detection.engine.class_images import open_data, view_of
 from detection.engine.restore import Classifier
@@ -63,16 +63,10 @@ def view_for(
         raise InputError(f"--view {name or view.name}: {error}") from error
 
 
-def scores_of(classifier: Classifier, images: ImageSet, view: View, batch: int) -> Tensor:
-    """(N, K) probabilities, on the CPU."""
+def scores_of(classifier: Classifier, images: ImageSet, view: View, batch: int, workers: int) -> Tensor:
+    """(N, K) probabilities, on the CPU; `workers` processes decode."""
     with mending():
-        return probabilities(classifier.net, images, view, _device(classifier), batch)
-
-
-def errors_of(scores: Tensor, images: ImageSet) -> dict[str, float]:
-    """Top-1 and top-5 error as shares, and the loss, of (N, K) probabilities."""
-    labels = torch.from_numpy(images.labels)
-    return {**top_errors(scores, labels), "loss": log_loss(scores, labels)}
+        return probabilities(classifier.net, images, view, _device(classifier), batch, workers)
 
 
 def _device(classifier: Classifier) -> torch.device:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from backbones.classify.batches import ImageBatch, normalise
 from backbones.classify.images import ImageSet
-from backbones.classify.views import View, log_loss, probabilities, top_errors
+from backbones.classify.views import View, errors_of, probabilities
 from detection import parallel
 from detection.engine.loop import Found
 from detection.errors import mending
@@ -49,9 +49,7 @@ class ClassificationTask:
 
     def measure(self, model: nn.Module, images: ImageSet) -> dict[str, float]:
         """The same on other images."""
-        scores = self._over_all_ranks(model, images)
-        labels = torch.from_numpy(images.labels)
-        return {**top_errors(scores, labels), "loss": log_loss(scores, labels)}
+        return errors_of(self._over_all_ranks(model, images), images.labels)
 
     def _over_all_ranks(self, model: nn.Module, images: ImageSet) -> Tensor:
         """(N, K) probabilities; process r of w looks at images r, r + w, ..."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,16 @@ def pretrain(config: PretrainConfig, splits: ClassSplits | None = None) -> Findi
         parallel.stop()
 
 
+def with_net(config: PretrainConfig, name: str, output: str) -> PretrainConfig:
+    """`config` for a run of another net in a folder that is gone on with; a plain net gets no shortcut.
+
+    Raises `InputError` for a net that does not exist.
+    """
+    net = replace(config.net, name=name, shortcut=None if "plain" in name else config.net.shortcut)
+    check_net(net)
+    return replace(config, output=output, resume=True, net=net)
+
+
 def check_net(net: NetConfig) -> None:
     """Raise `InputError` for a net that does not exist."""
     try:
@@ -67,6 +78,11 @@ class ClassifierProblem:
         self.augmentation = augmentation(config.input, splits.train)
         self.steps_per_epoch = self._order(0, 1).steps_per_epoch
         self.lines = splits.lines
+        for name, images in (("validation", splits.val), ("test", splits.test)):
+            if images is not None and len(images) < parallel.world():
+                raise InputError(
+                    f"{len(images)} {name} images cannot be shared by {parallel.world()} processes; start fewer"
+                )
         if self.metric == "top5_error" and len(self.classes) <= 5:
             raise InputError(f"train.metric: top5_error has no meaning for {len(self.classes)} classes; use top1_error")
 
@@ -119,15 +135,19 @@ class ClassifierProblem:
             return {}
         best = checkpoint.load(folder / "best.pt", self.task)
         checkpoint.save(folder / "backbone.pt", {**best, "metrics": {}, "model": model.state_dict()})
+        batch, batches = self._statistics_batches()
+        return {folder / "backbone.pt": f"best.pt with batch norm statistics of {batch * batches} training images"}
+
+    def _statistics_batches(self) -> tuple[int, int]:
+        """Images in a batch, and batches: whole ones, as the average over batches weighs all alike."""
         images = min(self.config.statistics, len(self.splits.train))
-        return {folder / "backbone.pt": f"best.pt with batch norm statistics of {images} training images"}
+        batch = min(self.config.train.batch, images)
+        return batch, images // batch
 
     def _training_images(self) -> Iterator[Tensor]:
-        """`statistics` augmented training images, normalised, in batches of the training's size."""
-        train = self.splits.train
-        images = min(self.config.statistics, len(train))
-        batch = min(self.config.train.batch, images)
-        order = TrainingOrder(_sizes(len(train)), batch, [0], self.config.seed, images // batch, 0, False)
+        """Augmented training images, normalised, in batches of the training's size."""
+        train, (batch, batches) = self.splits.train, self._statistics_batches()
+        order = TrainingOrder(_sizes(len(train)), batch, [0], self.config.seed, batches, 0, False)
         draws = ([(draw.row, draw.seed) for draw in draw_batch] for draw_batch in order)
         for found in training_batches(train, self.augmentation, draws, self.config.input.workers):
             moved = found.to(self.device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from backbones.analysis.tables import PAPER_ERRORS, markdown_table
 from backbones.nets import NetName
 from detection.config.pretrain import PretrainConfig
 from detection.engine.class_images import load_class_splits
-from detection.engine.classifier import check_net, pretrain
+from detection.engine.classifier import pretrain, with_net
 from detection.errors import InputError
 from detection.experiments.report import Report, percent
 
@@ -26,28 +25,24 @@ def degradation(config: PretrainConfig, nets: list[str], command: list[str]) -> 
     A folder with a run is gone on with, so that a finished one costs nothing.
     """
     if config.dataset.val is None:
-        raise InputError("dataset.val: null leaves no test curve; name a split")
-    configs = [
-        replace(config, output=f"{config.output}/{net}", resume=True, net=replace(config.net, name=net)) for net in nets
-    ]
-    for run in configs:
-        check_net(run.net)
+        raise InputError("dataset.val: null leaves no curve beside the training error; name a split")
+    held_out = "test" if config.dataset.val == "test" else "validation"
+    configs = {net: with_net(config, net, f"{config.output}/{net}") for net in nets}
     splits = load_class_splits(config)
     found = {}
-    for net, run in zip(nets, configs):
+    for net, run in configs.items():
         pretrain(run, splits)
         found[net] = read_run(Path(run.output))
     curves = {net: _curve(run) for net, run in found.items()}
-    figure = error_curves(
-        curves, f"{config.train.iterations or ''} iterations on {Path(str(config.data)).name}".strip()
-    )
+    title = f"{config.train.iterations or ''} iterations on {Path(str(config.data)).name}".strip()
+    figure = error_curves(curves, title, held_out=held_out)
     rows = {net: _summary(run) for net, run in found.items()}
     return Report(
         "degradation",
         "Degradation: plain and residual nets of several depths",
         command,
-        {"summary": rows, "runs": found},
-        f"{_table(config, rows)}\n{_findings(rows)}",
+        {"held_out": held_out, "summary": rows, "runs": found},
+        f"{_table(configs, rows, held_out)}\n{_findings(rows, held_out)}\n{_gaps(found)}",
         {"degradation": figure},
     )
 
@@ -75,30 +70,61 @@ def _curve(run: dict[str, list[dict[str, Any]]]) -> Curve:
 def _summary(run: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
     last = run["train"][-LAST:]
     return {
-        "iterations": run["train"][-1]["iteration"],
-        "training_error": sum(row["error"] for row in last) / len(last),
+        "iterations": last[-1]["iteration"],
+        "training_error": _training_error(run, last[-1]["iteration"]),
         "training_loss": sum(row["loss"] for row in last) / len(last),
-        "test_error": run["val"][-1]["top1_error"],
+        "held_out_error": run["val"][-1]["top1_error"],
     }
 
 
-def _table(config: PretrainConfig, rows: dict[str, dict[str, float]]) -> str:
-    header = ["net", "iterations", "training error %", "training loss", "test error %", "paper, full schedule, test %"]
+def _table(configs: dict[str, PretrainConfig], rows: dict[str, dict[str, float]], held_out: str) -> str:
+    errors = ["training error %", "training loss", f"{held_out} error %"]
+    header = ["net", "iterations", *errors, "paper, full schedule, test %"]
     cells = []
     for net, row in rows.items():
-        published = PAPER_ERRORS.get((net, NetName.parse(net).shortcut(config.net.shortcut)))
-        numbers = [percent(row["training_error"]), f"{row['training_loss']:.3f}", percent(row["test_error"])]
+        published = PAPER_ERRORS.get((net, NetName.parse(net).shortcut(configs[net].net.shortcut)))
+        numbers = [percent(row["training_error"]), f"{row['training_loss']:.3f}", percent(row["held_out_error"])]
         cells.append([net, int(row["iterations"]), *numbers, "not given" if published is None else published.top1])
     return markdown_table(header, cells, "lrrrrr")
 
 
-def _findings(rows: dict[str, dict[str, float]]) -> str:
+def _findings(rows: dict[str, dict[str, float]], held_out: str) -> str:
     """What depth does to the training error within each family, in a sentence each."""
-    lines = [f"Training error is the mean of the last {LAST} reports, on augmented images; test error is the last one."]
-    for family in ("plain", "resnet"):
-        nets = sorted((net for net in rows if family in net), key=lambda net: NetName.parse(net).depth)
-        if len(nets) > 1:
-            change = 100 * (rows[nets[-1]]["training_error"] - rows[nets[0]]["training_error"])
-            word = "above" if change > 0 else "below"
-            lines.append(f"{nets[-1]} ends {abs(change):.2f} points {word} {nets[0]} in training error.")
+    lines = [
+        f"Training error is the mean of the last {LAST} reports, on augmented images; {held_out} error is the last one."
+    ]
+    for shallow, deep in _families(list(rows)):
+        change = 100 * (rows[deep]["training_error"] - rows[shallow]["training_error"])
+        word = "above" if change > 0 else "below"
+        lines.append(f"{deep} ends {abs(change):.2f} points {word} {shallow} in training error.")
     return "\n".join(lines)
+
+
+def _families(nets: list[str]) -> list[tuple[str, str]]:
+    """The shallowest and the deepest net of each family that has two."""
+    pairs = []
+    for plain in (True, False):
+        family = sorted((n for n in nets if NetName.parse(n).plain == plain), key=lambda n: NetName.parse(n).depth)
+        if len(family) > 1:
+            pairs.append((family[0], family[-1]))
+    return pairs
+
+
+def _gaps(found: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
+    """How far the deepest net's training error is above the shallowest's, along the run: does it catch up?"""
+    pairs = _families(list(found))
+    if not pairs:
+        return ""
+    iterations = [row["iteration"] for row in found[pairs[0][0]]["val"]]
+    header = ["training error, points", *(str(i) for i in iterations)]
+    rows: list[list[object]] = []
+    for shallow, deep in pairs:
+        gaps = [_training_error(found[deep], i) - _training_error(found[shallow], i) for i in iterations]
+        rows.append([f"{deep} above {shallow}", *(f"{100 * gap:.1f}" for gap in gaps)])
+    return f"\n{markdown_table(header, rows, 'l' + 'r' * len(iterations))}"
+
+
+def _training_error(run: dict[str, list[dict[str, Any]]], iteration: int) -> float:
+    """Mean of the last reports up to `iteration`."""
+    last = [row["error"] for row in run["train"] if row["iteration"] <= iteration][-LAST:]
+    return sum(last) / len(last)

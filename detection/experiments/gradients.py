@@ -6,7 +6,7 @@ another reason; here that can be looked at.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from backbones.analysis.figures import GradientHistory, gradient_figure
 from backbones.analysis.gradients import gradient_norms, layer_gradient_norms
 from backbones.analysis.tables import markdown_table
 from backbones.classify.batches import normalise, training_batches
-from backbones.nets import stages_of
+from backbones.nets import Net, stages_of
 from detection.config.pretrain import PretrainConfig
 from detection.engine.class_images import ClassSplits, augmentation
 from detection.engine.class_testing import check_classes
-from detection.engine.classifier import ClassifierProblem, check_net
+from detection.engine.classifier import ClassifierProblem, with_net
 from detection.engine.journal import Journal
 from detection.engine.loop import Task
 from detection.engine.restore import Classifier, build_classifier
@@ -33,6 +33,23 @@ from detection.experiments.report import Report
 PAPER = """The paper gives no numbers: it reports that gradients of plain nets with batch norm do not vanish, and leaves
 open why deep ones are hard to train."""
 
+RELATIVE = "Norms are divided by those of the same weights: how far a step of learning rate 1 would move them.\n"
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """What norms are measured on: (B, 3, H, W) normalised images and their labels; see `gradient_norms`."""
+
+    pixels: Tensor
+    labels: Tensor
+    relative: bool
+
+    def stages(self, net: Net) -> dict[str, float]:
+        return gradient_norms(net, self.pixels, self.labels, self.relative)
+
+    def layers(self, net: Net) -> dict[str, float]:
+        return layer_gradient_norms(net, self.pixels, self.labels, self.relative)
+
 
 def gradients(
     config: PretrainConfig,
@@ -40,41 +57,41 @@ def gradients(
     trained: dict[str, Classifier],
     splits: ClassSplits,
     images: int,
+    relative: bool,
     device: torch.device,
     command: list[str],
 ) -> Report:
     """Norms of `nets`, from random weights and along `config.train.iterations` of training, and of `trained` ones.
 
-    All are measured on the same `images` augmented training images.
+    All are measured on the same `images` augmented training images; `relative`: divided by the norms of the weights.
     """
     for classifier in trained.values():
         check_classes(classifier, splits.train)
     with mending():
-        pixels, labels = _batch(config, splits, images, device)
+        probe = _Probe(*_batch(config, splits, images, device), relative)
     layers: dict[str, dict[str, float]] = {}
     histories: dict[str, GradientHistory] = {}
     for name in nets:
-        settings = replace(config.net, name=name)
-        check_net(settings)
-        check_device(config.train, settings.norm, "net.norm", device)
+        # Beside the runs of other experiments, which measure errors, and of the other kind of norms.
+        settings = with_net(config, name, f"{config.output}/gradients{'_relative' if relative else ''}/{name}")
+        check_device(config.train, settings.net.norm, "net.norm", device)
         torch.manual_seed(config.seed)  # as the run below begins
-        net = build_classifier(settings, len(splits.train.class_names)).to(device)
-        layers[f"{name}, random"] = layer_gradient_norms(net, pixels, labels)
-        start = gradient_norms(net, pixels, labels)
-        histories[name] = _history(config, name, start, splits, pixels, labels, device)
+        net = build_classifier(settings.net, len(splits.train.class_names)).to(device)
+        layers[f"{name}, random"] = probe.layers(net)
+        histories[name] = _history(settings, probe.stages(net), splits, probe, device)
     for source, classifier in trained.items():
         name = f"{source}, trained"  # a net of the same name may be among those that learn here
-        layers[name] = layer_gradient_norms(classifier.net, pixels, labels)
-        histories[name] = GradientHistory([0], _single(gradient_norms(classifier.net, pixels, labels)))
+        layers[name] = probe.layers(classifier.net)
+        histories[name] = GradientHistory([0], _single(probe.stages(classifier.net)))
     numbers: dict[str, Any] = {name: {"iterations": h.iterations, "norms": h.norms} for name, h in histories.items()}
     moving = {name: history for name, history in histories.items() if len(history.iterations) > 1}
     return Report(
         "gradients",
         "Gradient norms by layer and stage",
         command,
-        {"images": len(labels), "layers": layers, "stages": numbers},
-        f"{_table(histories)}\n{PAPER}",
-        {"gradients": gradient_figure(layers, moving)},
+        {"images": len(probe.labels), "relative": relative, "layers": layers, "stages": numbers},
+        f"{_table(histories)}\n{RELATIVE if relative else ''}{PAPER}",
+        {"gradients": gradient_figure(layers, moving, relative)},
     )
 
 
@@ -88,20 +105,12 @@ def _batch(config: PretrainConfig, splits: ClassSplits, images: int, device: tor
 
 
 def _history(
-    config: PretrainConfig,
-    name: str,
-    start: dict[str, float],
-    splits: ClassSplits,
-    pixels: Tensor,
-    labels: Tensor,
-    device: torch.device,
+    config: PretrainConfig, start: dict[str, float], splits: ClassSplits, probe: _Probe, device: torch.device
 ) -> GradientHistory:
     """Norms by stage of a net while it learns, from `start` on; a folder with a run is gone on with."""
-    folder = f"{config.output}/gradients/{name}"  # beside the runs of other experiments, which measure errors
-    settings = replace(config, output=folder, resume=True, net=replace(config.net, name=name))
     with mending():
-        run(settings, _Problem(settings, device, splits, pixels, labels), device)
-    rows = read_run(Path(folder))["val"]
+        run(config, _Problem(config, device, splits, probe), device)
+    rows = read_run(Path(config.output))["val"]
     norms = {stage: [norm, *(row[stage] for row in rows)] for stage, norm in start.items()}
     return GradientHistory([0, *(row["iteration"] for row in rows)], norms)
 
@@ -124,15 +133,13 @@ def _table(histories: dict[str, GradientHistory]) -> str:
 class _Problem(ClassifierProblem):
     """A classifier's training whose validation measures gradients."""
 
-    def __init__(
-        self, config: PretrainConfig, device: torch.device, splits: ClassSplits, pixels: Tensor, labels: Tensor
-    ) -> None:
+    def __init__(self, config: PretrainConfig, device: torch.device, splits: ClassSplits, probe: _Probe) -> None:
         super().__init__(config, device, splits)
         self.metric = next(iter(stages_of(build_classifier(config.net, len(self.classes)))))
-        self.pixels, self.labels = pixels, labels
+        self.probe = probe
 
     def learning(self, journal: Journal | None) -> Task:
-        return _Task(super().learning(journal), self.pixels, self.labels)
+        return _Task(super().learning(journal), self.probe)
 
     def conclude(self, model: nn.Module, iteration: int, folder: Path) -> Findings:
         return Findings(None, "", {})
@@ -141,9 +148,9 @@ class _Problem(ClassifierProblem):
 class _Task:
     """Losses of another task; gradient norms by stage in place of its errors."""
 
-    def __init__(self, task: Task, pixels: Tensor, labels: Tensor) -> None:
+    def __init__(self, task: Task, probe: _Probe) -> None:
         self.losses = task.losses
-        self.pixels, self.labels = pixels, labels
+        self.probe = probe
 
     def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
-        return gradient_norms(model, self.pixels, self.labels)  # type: ignore[arg-type]
+        return self.probe.stages(model)  # type: ignore[arg-type]

@@ -6,8 +6,8 @@ from backbones.analysis.figures import Lesions, lesion_figure
 from backbones.analysis.lesion import removable, without
 from backbones.analysis.tables import markdown_table
 from backbones.classify.images import ImageSet
-from backbones.classify.views import View
-from detection.engine.class_testing import errors_of, scores_of
+from backbones.classify.views import View, errors_of
+from detection.engine.class_testing import scores_of
 from detection.engine.restore import Classifier
 from detection.experiments.report import Report
 
@@ -20,10 +20,11 @@ def lesion(
     images: ImageSet,
     view: View,
     batch: int,
+    workers: int,
     command: list[str],
 ) -> Report:
     """Top-1 error of every net intact and without each block that can be removed."""
-    found = {name: _lesions(classifier, images, view, batch) for name, classifier in classifiers.items()}
+    found = {name: _lesions(classifier, images, view, batch, workers) for name, classifier in classifiers.items()}
     header = ["net", "blocks", "intact %", "median without one %", "worst without one %", "worst block"]
     rows = []
     for name, net in found.items():
@@ -42,15 +43,15 @@ def lesion(
     )
 
 
-def _lesions(classifier: Classifier, images: ImageSet, view: View, batch: int) -> Lesions:
-    intact = _error(classifier, images, view, batch)
+def _lesions(classifier: Classifier, images: ImageSet, view: View, batch: int, workers: int) -> Lesions:
+    intact = _error(classifier, images, view, batch, workers)
     errors = {}
     for block in removable(classifier.net):
         with without(classifier.net, block):
-            errors[block] = _error(classifier, images, view, batch)
+            errors[block] = _error(classifier, images, view, batch, workers)
     return Lesions(intact, errors)
 
 
-def _error(classifier: Classifier, images: ImageSet, view: View, batch: int) -> float:
+def _error(classifier: Classifier, images: ImageSet, view: View, batch: int, workers: int) -> float:
     """Percent."""
-    return 100 * errors_of(scores_of(classifier, images, view, batch), images)["top1_error"]
+    return 100 * errors_of(scores_of(classifier, images, view, batch, workers), images.labels)["top1_error"]

@@ -24,12 +24,13 @@ def responses(
     images: ImageSet,
     view: View,
     batch: int,
+    workers: int,
     command: list[str],
 ) -> Report:
     """Standard deviations of every 3x3 layer's output after batch norm, over `images`."""
     with mending():
         found = {
-            name: layer_responses(classifier.net, view_batches(images, view, batch))
+            name: layer_responses(classifier.net, view_batches(images, view, batch, workers))
             for name, classifier in classifiers.items()
         }
     rows = [_row(name, layers) for name, layers in found.items()]

@@ -18,13 +18,15 @@ IMAGENET_SIZE, CIFAR_SIZE = 224, 32
 
 
 def summary(nets: list[str], shortcut: str | None, stride_in_1x1: bool, size: int | None, command: list[str]) -> Report:
-    """A row for each net; sizes of images are 224 pixels for ImageNet and 32 for CIFAR unless `size` says otherwise."""
+    """A row for each net; sizes of images are 224 pixels for ImageNet and 32 for CIFAR unless `size` says otherwise;
+    plain nets have no `shortcut`."""
     found: dict[str, Complexity] = {}
     for name in nets:
         try:
             parsed = NetName.parse(name)
             with torch.device("meta"):
-                net = make_net(name, 10 if parsed.cifar else 1000, shortcut, stride_in_1x1=stride_in_1x1)
+                option = None if parsed.plain else shortcut
+                net = make_net(name, 10 if parsed.cifar else 1000, option, stride_in_1x1=stride_in_1x1)
         except ValueError as error:
             raise InputError(str(error)) from error
         found[name] = complexity(net, size or (CIFAR_SIZE if parsed.cifar else IMAGENET_SIZE))

@@ -6,14 +6,15 @@ One image: views -> proposals -> scores of the regions -> scores of the refined 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from backbones.modes import in_mode
 from detection.errors import InputError
 from detection.geometry.boxes import clip, larger_than
 from detection.model.selection import Candidates, DetectionLimits, candidates, strongest, to_detections
@@ -86,7 +87,9 @@ class ImprovedDetector:
     @torch.inference_mode()
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """Detections of each image, (H, W, 3) uint8 RGB of any size, in the image's own pixels; one at a time."""
-        with _evaluating(self.detectors):
+        with ExitStack() as loans:
+            for detector in self.detectors:
+                loans.enter_context(in_mode(detector.model, training=False))
             return [self._detect(image).to("cpu") for image in images]
 
     def _detect(self, image: np.ndarray) -> Detections:
@@ -130,16 +133,3 @@ def _check_classes(detectors: Sequence[Detector]) -> None:
                     f"ensemble: class {label} is {ours} in model 1 and {theirs} in model {number}; "
                     "all models must have the same classes in the same order"
                 )
-
-
-@contextmanager
-def _evaluating(detectors: Sequence[Detector]) -> Iterator[None]:
-    """The models in evaluation mode, and afterwards in the one they were in."""
-    were = [detector.model.training for detector in detectors]
-    for detector in detectors:
-        detector.model.eval()
-    try:
-        yield
-    finally:
-        for detector, training in zip(detectors, were):
-            detector.model.train(training)

@@ -42,6 +42,14 @@ def test_the_classifier_loads_where_there_is_one(tmp_path, trained):
     assert torch.equal(net.fc.weight, trained.fc.weight)
 
 
+def test_a_classifier_of_other_classes_keeps_its_weights(tmp_path, trained):
+    torch.save(trained.state_dict(), tmp_path / "a.pt")
+    net = ResNet("resnet18", width=8, classes=5)
+    before = net.fc.weight.clone()
+    load_pretrained(net, "resnet18", str(tmp_path / "a.pt"))
+    assert torch.equal(net.fc.weight, before) and torch.equal(net.conv1.weight, trained.conv1.weight)
+
+
 def test_vgg_loads_without_its_last_layer(tmp_path):
     source, net = VGG16(width=2, classes=7), VGG16(width=2)
     torch.save(source.state_dict(), tmp_path / "a.pt")

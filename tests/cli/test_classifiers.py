@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from PIL import Image
 
 from detection.cli.main import EXPERIMENTS, main
@@ -22,7 +23,7 @@ def run(capsys):
 
 def test_classify_tests_each_and_the_ensemble_in_every_view(run, pretrained, tmp_path):
     best, last = pretrained / "best.pt", pretrained / "last.pt"
-    status, out, _ = run("classify", best, last, "--output", tmp_path / "errors.json")
+    status, out, _ = run("classify", best, last, "--workers", 0, "--output", tmp_path / "errors.json")
     assert status == 0 and out.count("top1 error") == 3 and "ensemble: " in out and "(12 images, whole)" in out
     rows = json.loads((tmp_path / "errors.json").read_text())
     assert [row["classifier"] for row in rows] == [str(best), str(last), "ensemble"]
@@ -50,16 +51,17 @@ def written(folder, name, figures=1):
 
 def test_degradation_trains_every_net_once_and_lays_them_side_by_side(run, small, classes, tmp_path):
     nets = ["cifar_plain8", "cifar_plain14", "cifar_resnet8"]
-    words = ["degradation", "--nets", *nets, "--results", tmp_path / "results", *small]
+    words = ["degradation", "--nets", *nets, "--results", tmp_path / "results", *small, "--net.shortcut=B"]
     words += [f"--data={classes}", f"--output={tmp_path / 'runs'}", "--dataset.val=test", "--dataset.test=null"]
     status, out, _ = run(*words)
-    assert status == 0 and "cifar_plain14 ends" in out and "in training error" in out
+    assert status == 0 and "cifar_plain14 ends" in out and "in training error" in out and "| test error % |" in out
     found = written(tmp_path / "results", "degradation")
     assert list(found["summary"]) == nets and found["runs"]["cifar_plain8"]["train"][-1]["iteration"] == 6
     assert found["command"].startswith("frcnn degradation --nets cifar_plain8")
     again = run(*words)
     assert again[0] == 0 and "iterations 6 to 6" in again[1]
     assert written(tmp_path / "results", "degradation")["runs"] == found["runs"]
+    assert "| validation error % |" in run(*words, "--dataset.val=val")[1]
 
 
 def test_responses_and_lesions_of_a_trained_net(run, pretrained, tmp_path):
@@ -82,6 +84,19 @@ def test_gradients_of_random_learning_and_trained_nets(run, small, classes, pret
     assert all(norm > 0 for norm in found["layers"]["cifar_resnet8, trained"].values())
 
 
+def test_gradients_relative_to_the_weights(run, small, classes, pretrained, tmp_path):
+    words = ["gradients", "--trained", pretrained / "best.pt", "--images", 8, *small, f"--data={classes}", "--relative"]
+    status, out, _ = run(*words, "--results", tmp_path)
+    assert status == 0 and "divided by those of the same weights" in out
+    absolute = run(*words[:-1], "--results", tmp_path / "absolute")
+    assert absolute[0] == 0 and "divided" not in absolute[1]
+    weight = torch.load(pretrained / "best.pt", weights_only=True)["model"]["conv1.weight"]
+    one, other = (
+        written(f, "gradients")["layers"]["cifar_resnet8, trained"] for f in (tmp_path / "absolute", tmp_path)
+    )
+    assert other["conv1"] == pytest.approx(one["conv1"] / float(weight.norm()), rel=1e-4)
+
+
 def test_an_image_that_does_not_decode_is_one_line_in_the_experiments(run, small, pretrained, classes, tmp_path):
     data = shutil.copytree(classes, tmp_path / "data")
     Image.new("RGB", (18, 18)).save(data / "val/red/0.png")  # of another size, so that images are decoded when used
@@ -100,6 +115,8 @@ def test_the_summary_has_the_numbers_of_the_paper(run, tmp_path):
     assert status == 0 and "| resnet50 | 50 | 3-4-6-3 | 25.56 | 25.6 | 3.86 | 3.8 |" in out
     assert "| cifar_resnet20 | 20 | 3-3-3 | 0.27 | 0.27 |" in out
     assert written(tmp_path, "summary", figures=0)["nets"]["resnet50"]["depth"] == 50
+    status, out, _ = run("summary", "--nets", "plain18", "resnet18", "--shortcut", "C", "--results", tmp_path)
+    assert status == 0 and "| plain18 | 18 |" in out
 
 
 @pytest.mark.parametrize("command", EXPERIMENTS)
@@ -149,6 +166,8 @@ class Data:
         (None, ["--data=nowhere"], ["nowhere"]),
         (None, ["--statistics=8", "--net.norm=group"], ["statistics", "group"]),
         (None, ["--input.short_sides=[]"], ["input.short_sides"]),
+        (None, ["--train.batch=12", "--train.accumulate=12"], ["train.batch", "2 or more"]),
+        (None, ["--statistics=1"], ["statistics", "2 or more"]),
     ],
 )
 def test_what_a_user_can_mend_is_one_line_and_status_2(run, small, classes, tmp_path, spoil, options, named):

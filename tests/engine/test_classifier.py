@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detection import checkpoint
+from detection import checkpoint, parallel
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import config_parser, read_config
 from detection.config.schema import Config
@@ -57,7 +57,7 @@ def test_colours_are_learned_and_every_file_is_there(config, tmp_path):
 RECIPES = {
     "in memory, averaged": ["--train.ema=0.9"],
     "warm-up by error, plateau": [
-        "--train.warmup_error=0.6",
+        "--train.warmup_error=0.9",
         "--train.schedule=plateau",
         "--train.plateau=1",
         "--train.evaluate_every=1",
@@ -85,14 +85,18 @@ def test_a_killed_run_goes_on_bit_for_bit(config, tmp_path, monkeypatch, recipe)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Loop, "_step", killed)
         pretrain(config(*options))
+    stopped = checkpoint.load(tmp_path / "run/last.pt", "classification")
     pretrain(config(*options, "--resume=true"))
     one, other = (checkpoint.load(tmp_path / run / "last.pt", "classification") for run in ("whole", "run"))
     for key in ("iteration", "metrics", "model", "training"):
         assert_same(one[key], other[key], key)
+    if "warm-up" in recipe:  # its end lies beyond the stop
+        assert stopped["training"]["rate"]["warmup_error"] == 0.9 and one["training"]["rate"]["warmup_error"] is None
 
 
 def test_the_weights_are_a_backbone_with_and_without_new_statistics(config, tmp_path):
-    pretrain(config("--net.name=resnet18", "--net.width=8", "--train.iterations=2", "--statistics=36"))
+    found = pretrain(config("--net.name=resnet18", "--net.width=8", "--train.iterations=2", "--statistics=35"))
+    assert found.files[tmp_path / "run/backbone.pt"].endswith("statistics of 24 training images")  # whole batches
     for file in ("best.pt", "backbone.pt"):
         model = read_detector(tmp_path / "run" / file)
         saved = torch.load(tmp_path / "run" / file, weights_only=True)["model"]
@@ -178,6 +182,12 @@ def test_two_processes_evaluate_the_running_statistics_that_are_saved(small, cla
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     found = json.loads((run / "error.json").read_text())["validation"]
     assert rows[-1]["loss"] == pytest.approx(found["loss"], rel=1e-5)
+
+
+def test_fewer_images_than_processes_are_refused(config, monkeypatch):
+    monkeypatch.setattr(parallel, "world", lambda: 13)
+    with pytest.raises(InputError, match="^12 validation images cannot be shared by 13 processes; start fewer$"):
+        pretrain(config("--train.batch=13"))
 
 
 def test_a_signal_to_one_of_two_processes_stops_both_and_saves(small, classes, tmp_path):

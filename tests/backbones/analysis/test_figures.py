@@ -50,8 +50,8 @@ def test_error_curves_put_the_families_side_by_side():
 
 
 def test_one_family_has_one_panel():
-    (panel,) = drawn(error_curves({"resnet-20": curve(40), "resnet-56": curve(30)}, "errors"))
-    assert len(panel.lines) == 4
+    (panel,) = drawn(error_curves({"resnet-20": curve(40), "resnet-56": curve(30)}, "errors", held_out="validation"))
+    assert len(panel.lines) == 4 and labels(panel)[-1] == "validation"
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 9])

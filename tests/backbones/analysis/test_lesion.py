@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.analysis.complexity import complexity
-from backbones.analysis.lesion import draw_blocks, removable, without
+from backbones.analysis.lesion import removable, without
 from backbones.nets import make_net
 
 
@@ -93,13 +93,3 @@ def test_a_removed_block_costs_nothing():
     whole = complexity(net, 32)
     with without(net, "layer1.1"):
         assert whole.multiply_adds - complexity(net, 32).multiply_adds == 2 * 32 * 32 * 4 * 4 * 9
-
-
-def test_drawn_blocks_are_different_and_repeat_with_the_seed():
-    net = make_net("cifar_resnet20", 10, width=4)
-    drawn = draw_blocks(net, 5, torch.Generator().manual_seed(1))
-    assert len(set(drawn)) == 5 and drawn == sorted(drawn)
-    assert draw_blocks(net, 5, torch.Generator().manual_seed(1)) == drawn
-    assert draw_blocks(net, 9, torch.Generator().manual_seed(2)) == removable(net)
-    with pytest.raises(ValueError, match="cannot remove 10 blocks; 9 are removable"):
-        draw_blocks(net, 10, torch.Generator())

@@ -139,7 +139,7 @@ def test_colour_shifts_have_the_spread_of_imagenets_colours():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "crop"}, "augmentation 'crop' is unknown; known are pad, scale, area, none"),
+        ({"kind": "crop"}, "augmentation 'crop' is unknown; known are pad, scale, area"),
         ({"kind": "scale", "short_sides": (32, 20)}, "not in order"),
         ({"kind": "scale", "short_sides": (16, 40)}, "below the crop of 32"),
         ({"kind": "pad", "pad": -1}, "at least 0"),

@@ -25,6 +25,10 @@ def a_set(count: int) -> ImageSet:
     return ImageSet(("a", "b", "c"), np.arange(count, dtype=np.int64) % 3, [str(i) for i in range(count)], pixels)
 
 
+def names_of(images: ImageSet) -> list[str]:
+    return [images.name(row) for row in range(len(images))]
+
+
 def images_of(*contents: bytes) -> ImageSet:
     names = [f"image {i}" for i in range(len(contents))]
     return ImageSet(("a",), np.zeros(len(contents), dtype=np.int64), names, None, list(contents))
@@ -35,12 +39,12 @@ def test_holding_out_splits_the_set_in_two(count, share, seed):
     images, held = a_set(count), int(count * share)
     train, rest = images.hold_out(held, seed)
     assert len(rest) == held
-    assert sorted([*train.names, *rest.names], key=int) == images.names
+    assert sorted([*names_of(train), *names_of(rest)], key=int) == names_of(images)
     for part in (train, rest):  # labels, names and pixels stay together
-        rows = [int(name) for name in part.names]
+        rows = [int(name) for name in names_of(part)]
         assert part.labels.tolist() == [row % 3 for row in rows]
         assert part.pixels[:, 0, 0, 0].tolist() == rows
-    assert images.hold_out(held, seed)[1].names == rest.names
+    assert names_of(images.hold_out(held, seed)[1]) == names_of(rest)
 
 
 @pytest.mark.parametrize("count", [-1, 5, 6])
@@ -69,8 +73,8 @@ def test_an_image_that_does_not_decode_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1599)
     with pytest.raises(ImageDataError, match=r"^image 0: too large \(40x40 .*scale the image down$"):
         images.image(0)
-    gone = ImageSet(("a",), np.zeros(1, dtype=np.int64), ["gone.png"], None, [tmp_path / "gone.png"])
-    with pytest.raises(ImageDataError, match=r"^gone.png: there is no such image file"):
+    gone = ImageSet(("a",), np.zeros(1, dtype=np.int64), ["gone.png"], None, tmp_path)
+    with pytest.raises(ImageDataError, match=r"^.*/gone.png: there is no such image file"):
         gone.image(0)
 
 

@@ -1,6 +1,7 @@
 """Reading folders, tars and CIFAR files: the same images from each, and every refusal says how to mend it."""
 
 import io
+import os
 import pickle
 import shutil
 import tarfile
@@ -60,7 +61,7 @@ def test_a_tar_reads_as_its_folder_does(tree, tmp_path, suffix, mode, top):
         assert colours(one) == colours(two)
         assert one.pixels.shape == (len(one), 3, 4, 6)
     assert colours(packed.read("train")) == [("cat", 11), ("cat", 10), ("dog", 20)]
-    assert packed.read("val").names[0] == f"pets.{suffix}: {top + '/' if top else ''}val/cat/a.png"
+    assert packed.read("val").name(0) == f"pets.{suffix}: {top + '/' if top else ''}val/cat/a.png"
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -84,6 +85,18 @@ def test_only_small_images_of_one_size_are_held_decoded(tree, size, held):
     images = open_source(tree).read("train")
     assert (images.pixels is not None) == held
     assert colours(images) == [("cat", 11), ("cat", 10), ("dog", 20)]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_names_in_any_script_find_their_files(tree, tmp_path, packed):
+    write(tree / "train/eel/ångström 鰻.png", 70, (200, 4))
+    os.rename(tree / "train/eel/ångström 鰻.png", os.fsencode(tree) + b"/train/eel/\xc3\xa5 \xe9.png")  # not UTF-8
+    write(tree / "train/eel/鰻/ü.png", 80)
+    images = open_source(pack(tree, tmp_path / "x.tar", "w") if packed else tree).read("train")
+    assert images.names.dtype.kind == "S" and images.pixels is None
+    assert colours(images)[-2:] == [("eel", 70), ("eel", 80)]
+    called = "x.tar: train/eel/鰻/ü.png" if packed else str(tree / "train/eel/鰻/ü.png")
+    assert images.called(len(images) - 1) == images.subset([-1]).called(0) == called
 
 
 def test_wrong_class_folders_are_named(tree):
@@ -159,7 +172,7 @@ def test_names_in_a_tar_do_not_leave_it(tmp_path):
             member.size = len(picture.getvalue())
             tar.addfile(member, io.BytesIO(picture.getvalue()))
     images = open_source(tmp_path / "x.tar").read("train")
-    assert images.names == ["x.tar: train/cat/a.png", "x.tar: train/dog/a.png"]
+    assert [images.name(i) for i in range(2)] == ["x.tar: train/cat/a.png", "x.tar: train/dog/a.png"]
 
 
 def write_cifar10(root: Path) -> np.ndarray:
