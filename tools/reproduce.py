@@ -42,9 +42,7 @@ def main(arguments: list[str]) -> int:
     found = reproduce(args.table, args.scale, CONFIGS, settings, output, _say, args.resamples)
     command = shlex.join(["python", "tools/reproduce.py", *arguments])
     notes = [_cost_note(found.slower), _machine_note()]
-    data = next((s.removeprefix("--data=") for s in settings if s.startswith("--data=")), None)
-    data = data or settings[settings.index("--data") + 1]
-    pages = Pages(Path(data).name, command, notes, paper_table(PAPER[args.table], METRICS[args.table]))
+    pages = Pages(Path(found.data).name, command, notes, paper_table(PAPER[args.table], METRICS[args.table]))
     content = {"command": command, "versions": versions(), **to_json(found)}
     write_atomically(results / f"{args.table}.json", (json.dumps(content, indent=1) + "\n").encode())
     write_atomically(results / f"{args.table}.md", pages.markdown(found.comparison).encode())
@@ -78,3 +76,5 @@ if __name__ == "__main__":
     except Interrupted as stop:
         print(f"{stop}: saved; the same command goes on")
         sys.exit(128 + stop.signal)
+    except KeyboardInterrupt:
+        sys.exit(130)

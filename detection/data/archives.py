@@ -204,7 +204,7 @@ def unpack(paths: Sequence[Path], target: Path, root: str, progress: Progress = 
         if not any(temporary.iterdir()):
             raise InputError(f"{path}: holds nothing below {root}; this is not the official archive, fetch it again")
         os.replace(temporary, target)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be unpacked ({' '.join(str(error).split())}); fetch it again") from error
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or error}); make room and run again") from error

@@ -29,7 +29,7 @@ from detection.engine.detector import DetectorProblem
 from detection.engine.journal import Journal
 from detection.engine.loop import Found, Task
 from detection.engine.proposal_cache import load_proposals, propose, save_proposals
-from detection.engine.run import Findings, run
+from detection.engine.run import Findings, refuse_other_settings, run
 from detection.errors import InputError
 from detection.model.faster_rcnn import FasterRCNN
 from detection.records import Batch
@@ -57,13 +57,21 @@ STEPS = (
     Step("step4", "regions", True, "step3", "step3"),
 )
 
+LASTING = ("data", "input", "model", "seed", "train.epochs", "train.iterations", "train.mode", "train.step_shares")
+"""How the settings begin that a run cannot change on its way: finished steps and their proposals would be of the old
+ones."""
+
 
 def train_alternating(config: Config, splits: Splits, device: torch.device) -> Findings | None:
-    """All four steps; the last one's findings, with `best.pt` in the folder above. Ranks other than the first return
-    None. Raises like `run`."""
+    """All four steps; the last one's findings, with `best.pt` and what it finds in the folder above. Ranks other than
+    the first return None. Raises like `run`, and where finished steps had other data, model or lengths."""
     folder = Path(config.output)
-    if (folder / "step1").exists() and not config.resume:
+    # The first rank's answer, since it may have begun the first step before another one looks.
+    begun = parallel.from_first(any((folder / name).exists() for name in ("step1", "last.pt")))
+    if begun and not config.resume:
         raise InputError(f"{folder}: holds a run already; go on with --resume true, or give another folder")
+    if begun:
+        refuse_other_settings(config, LASTING)
     if parallel.rank() == 0:
         write_atomically(folder / "config.yaml", to_yaml(config).encode())
     found: Findings | None = None
@@ -110,13 +118,16 @@ def _propose(problem: StepProblem, folder: Path) -> None:
             found = propose(model, index, problem.config.input, limits, problem.device)
             if parallel.rank() == 0:
                 save_proposals(folder / f"proposals_{name}.npz", found)
+    parallel.from_first(None)  # nobody reads before the first rank has written
 
 
 def _final(folder: Path, found: Findings | None) -> Findings | None:
-    """The last step's best weights are the run's."""
+    """The last step's best weights are the run's, and what they find."""
     if found is None:
         return None
-    write_atomically(folder / "best.pt", (folder / "step4" / "best.pt").read_bytes())
+    for name in ("best.pt", "predictions.json", "evaluation.json"):  # in this order: the last one tells of a whole run
+        if (folder / "step4" / name).exists():
+            write_atomically(folder / name, (folder / "step4" / name).read_bytes())
     files = {folder / "best.pt": "the detector after all four steps", **found.files}
     return Findings(found.result, found.text, files)
 

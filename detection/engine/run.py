@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import yaml
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -107,16 +108,27 @@ def learning_rate(train: TrainConfig, total: int, warmup_error: float | None = N
     )
 
 
-def _changed(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+def changed_settings(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
     """`key old -> new` of settings that differ, but for those that no result depends on."""
     found: list[str] = []
     for key in now.keys() & before.keys() - {"output", "resume", "device", "workers"}:
         old, new = before[key], now[key]
         if isinstance(old, dict) and isinstance(new, dict):
-            found += _changed(old, new, f"{prefix}{key}.")
+            found += changed_settings(old, new, f"{prefix}{key}.")
         elif old != new:
             found.append(f"{prefix}{key} {old} -> {new}")
     return sorted(found)
+
+
+def refuse_other_settings(config: AnyConfig, keys: tuple[str, ...] = ("",)) -> None:
+    """Raise `InputError` where `config.output` holds a run whose settings that begin like `keys` were others."""
+    path = Path(config.output) / "config.yaml"
+    if not path.is_file():
+        return
+    changed = changed_settings(yaml.safe_load(path.read_text(encoding="utf-8")), to_dict(config))
+    other = [change for change in changed if change.startswith(keys)]
+    if other:
+        raise InputError(f"{path.parent}: was trained with other settings ({', '.join(other)}); use another --output")
 
 
 class _Run:
@@ -159,6 +171,8 @@ class _Run:
     def _open_folder(self) -> dict[str, Any] | None:
         """Make the folder and return the checkpoint to go on from, if any."""
         last = self.folder / "last.pt"
+        if (self.folder / "step1").exists():
+            raise InputError(f"{self.folder}: holds the four steps of alternating training; give another --output")
         if last.exists() and not self.config.resume:
             raise InputError(
                 f"{self.folder}: holds a run already; go on with --resume true, or give another folder with --output"
@@ -244,7 +258,7 @@ class _Run:
         loop.progress.iteration = saved["iteration"]
         loop.progress.metrics = saved["metrics"]
         loop.progress.best, loop.progress.stale = state["best"], state["stale"]
-        changed = _changed(saved["config"], to_dict(self.config))
+        changed = changed_settings(saved["config"], to_dict(self.config))
         if self.journal and changed:
             self.journal.say(f"goes on with other settings than before: {', '.join(changed)}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import statistics
 import time
@@ -16,8 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from detection import parallel
 from detection.atomic import write_atomically
 from detection.config.read import config_parser, read_config
 from detection.config.schema import Config
@@ -25,6 +25,7 @@ from detection.data.image import read_image
 from detection.data.index import AnnotationIndex
 from detection.engine.datasets import Splits, load_splits
 from detection.engine.restore import load_detector
+from detection.engine.run import refuse_other_settings
 from detection.engine.train import train
 from detection.errors import InputError
 from detection.evaluate.compare import Comparison, Contestant, Cost, compare
@@ -74,11 +75,12 @@ ROWS = (
 @dataclass(frozen=True)
 class Reproduction:
     """comparison: the rows' numbers; slower: row -> its time over that of the row it is measured against; index: what
-    was tested on."""
+    was tested on; data: its name in the settings."""
 
     comparison: Comparison
     slower: dict[str, float]
     index: AnnotationIndex
+    data: str
 
 
 def reproduce(
@@ -94,6 +96,8 @@ def reproduce(
 
     Raises `InputError` for what the user can mend, `Interrupted` when asked to stop; called again, it goes on.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("a table is made by one process; train its cells with torchrun tools/train.py first")
     splits: Splits | None = None
     runs: dict[str, Config] = {}
     for cell in dict.fromkeys(cell for row in ROWS for cell in row.cells):
@@ -102,6 +106,7 @@ def reproduce(
         splits = splits or load_splits(config)
         if splits.val is None:
             raise InputError("dataset.val: null leaves nothing to test on; name a split")
+        refuse_other_settings(config)
         runs[cell] = config
         if (Path(config.output) / "evaluation.json").exists():
             say(f"{name}: is trained already")
@@ -113,7 +118,7 @@ def reproduce(
     contestants = [_contestant(row, tested[row.name], runs, splits.val) for row in ROWS]
     comparison = compare(splits.val, contestants, METRICS[table], resamples)
     slower = {row.name: tested[row.name].milliseconds / tested[row.against].milliseconds for row in ROWS}
-    return Reproduction(comparison, slower, splits.val)
+    return Reproduction(comparison, slower, splits.val, str(config.data))
 
 
 def _config(file: Path, settings: list[str], output: Path) -> Config:
@@ -142,7 +147,9 @@ def _tested(
     """The row's detections and median time an image, from the disk where they are."""
     slug = re.sub(r"[^a-z0-9]+", "_", row.name.lower()).strip("_")
     results, timing = folder / f"{slug}.json", folder / f"{slug}_time.json"
-    if not timing.exists():
+    weights = [Path(runs[cell].output) / "best.pt" for cell in row.cells]
+    newest = max((path.stat().st_mtime for path in weights if path.exists()), default=0.0)
+    if not timing.exists() or timing.stat().st_mtime < newest:  # never tested, or trained anew since
         say(f"{row.name}: testing on {len(index)} images")
         found, seconds = _run(row, runs, index, scale)
         write_results(results, found)
@@ -154,7 +161,7 @@ def _tested(
 def _run(
     row: TableRow, runs: dict[str, Config], index: AnnotationIndex, scale: str
 ) -> tuple[list[dict[str, Any]], list[float]]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = parallel.choose_device(runs[row.cells[0]].device)
     detectors = [load_detector(Path(runs[cell].output) / "best.pt", device)[0] for cell in row.cells]
     improved = ImprovedDetector(detectors, Improvements(row.refine, scales=SCALES[scale] if row.scales else ()))
     results, seconds = [], []
