@@ -14,7 +14,7 @@ def require_fusion() -> None:
     try:
         import ensemble_boxes  # noqa: F401
     except ImportError:
-        raise InputError('suppression wbf needs a library: pip install "frcnn-toolkit[fusion]"') from None
+        raise InputError("suppression wbf needs a library: pip install ensemble-boxes") from None
 
 
 def fuse(found: Candidates, nms: float, count: int, size: Size) -> Candidates:
