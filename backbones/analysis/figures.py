@@ -17,7 +17,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from backbones.analysis.responses import Response
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DPI = 200
+DPI = 160
 PANEL = (4.2, 3.2)
 """Inches (width, height): two panels side by side fill the text of an A4 page."""
 TICKS = 30

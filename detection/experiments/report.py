@@ -14,8 +14,6 @@ from matplotlib.figure import Figure
 from detection.atomic import write_atomically
 from detection.engine.provenance import versions
 
-DPI = 160
-
 
 @dataclass(frozen=True)
 class Report:
@@ -38,7 +36,7 @@ class Report:
         write_atomically(folder / f"{self.name}.json", (json.dumps(content, indent=1) + "\n").encode())
         for name, figure in self.figures.items():
             buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=DPI)
+            figure.savefig(buffer, format="png")
             write_atomically(folder / f"{name}.png", buffer.getvalue())
             files[folder / f"{name}.png"] = "the figure"
         write_atomically(folder / f"{self.name}.md", self._markdown(command, made_with).encode())
