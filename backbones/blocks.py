@@ -63,7 +63,6 @@ class Projection(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         conv, norm = self
-        assert isinstance(conv, nn.Conv2d)
         return conv_norm(x, conv, norm)
 
 
@@ -91,12 +90,9 @@ class BasicBlock(nn.Module):
         self.plain = options.shortcut == "none"
         self.downsample = make_shortcut(inputs, width, stride, options)
 
-    def branch(self, x: Tensor) -> Tensor:
-        y = F.relu(conv_norm(x, self.conv1, self.bn1), inplace=True)
-        return conv_norm(y, self.conv2, self.bn2)
-
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(joined(self.branch(x), x, self.downsample, self.plain), inplace=True)
+        y = conv_norm(x, self.conv1, self.bn1, relu=True)
+        return conv_norm(y, self.conv2, self.bn2, add=shortcut(x, self.downsample, self.plain), relu=True)
 
 
 class Bottleneck(nn.Module):
@@ -117,20 +113,17 @@ class Bottleneck(nn.Module):
         self.plain = options.shortcut == "none"
         self.downsample = make_shortcut(inputs, outputs, stride, options)
 
-    def branch(self, x: Tensor) -> Tensor:
-        y = F.relu(conv_norm(x, self.conv1, self.bn1), inplace=True)
-        y = F.relu(conv_norm(y, self.conv2, self.bn2), inplace=True)
-        return conv_norm(y, self.conv3, self.bn3)
-
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(joined(self.branch(x), x, self.downsample, self.plain), inplace=True)
+        y = conv_norm(x, self.conv1, self.bn1, relu=True)
+        y = conv_norm(y, self.conv2, self.bn2, relu=True)
+        return conv_norm(y, self.conv3, self.bn3, add=shortcut(x, self.downsample, self.plain), relu=True)
 
 
-def joined(y: Tensor, x: Tensor, downsample: nn.Module | None, plain: bool) -> Tensor:
-    """y, the output of a block's convolutions on x, with what the shortcut brings of x."""
+def shortcut(x: Tensor, downsample: nn.Module | None, plain: bool) -> Tensor | None:
+    """What is added of x, the input of a block, to the output of its convolutions; nothing in a plain net."""
     if plain:
-        return y
-    return y + (x if downsample is None else downsample(x))
+        return None
+    return x if downsample is None else downsample(x)
 
 
 def stage(

@@ -10,7 +10,6 @@ Keys are those of the published re-implementations: conv1, bn1, layer1..3, linea
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.blocks import BasicBlock, BlockOptions, conv3x3, initialise, stage
@@ -51,7 +50,7 @@ class CifarNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores (N, classes) before the softmax."""
-        x = F.relu(conv_norm(x, self.conv1, self.bn1), inplace=True)
+        x = conv_norm(x, self.conv1, self.bn1, relu=True)
         again = self.rematerialise and self.training and torch.is_grad_enabled()
         for blocks in (self.layer1, self.layer2, self.layer3):
             x = run_rematerialised(blocks, x) if again else blocks(x)

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backbones.prepared import PreparedConv2d
+
 
 class FrozenNorm(nn.Module):
     """Batch norm with fixed statistics and affine: a scale and a shift per channel.
@@ -80,17 +82,42 @@ def make_norm(name: str, channels: int) -> nn.Module:
     return NORMS[name](channels)
 
 
-def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
-    """norm(conv(x)), with a frozen norm folded into the weights.
+def conv_norm(
+    x: Tensor, conv: nn.Module, norm: nn.Module | None = None, add: Tensor | None = None, relu: bool = False
+) -> Tensor:
+    """norm(conv(x)), plus `add`, through a ReLU where asked for; with a frozen norm folded into the weights.
 
     Scaling a weight of at most a few million numbers replaces a pass over a map of tens of millions; autograd goes
-    through the product, so the gradient of the convolution's weight is that of the two layers in turn.
+    through the product, so the gradient of the convolution's weight is that of the two layers in turn. Sum and ReLU
+    work in place, on a map that nothing else sees.
     """
+    if isinstance(conv, PreparedConv2d):
+        return conv(x, add, relu)
+    assert isinstance(conv, nn.Conv2d)
+    if isinstance(norm, FrozenNorm):
+        scale, shift = norm.affine()
+        weight = conv.weight * scale[:, None, None, None]
+        bias = shift if conv.bias is None else conv.bias * scale + shift
+        y = F.conv2d(x, weight, bias.to(weight.dtype), conv.stride, conv.padding, conv.dilation, conv.groups)
+    else:
+        y = conv(x) if norm is None else norm(conv(x))
+    if add is not None:
+        y = y + add
+    return F.relu(y, inplace=True) if relu else y
+
+
+def folded(conv: nn.Conv2d, norm: nn.Module | None = None) -> PreparedConv2d:
+    """The convolution and the norm behind it, with its present statistics, as one that serves.
+
+    Raises `ValueError` for a norm that depends on the image, which no weights can hold.
+    """
+    if norm is None:
+        return PreparedConv2d(conv)
+    if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+        norm = FrozenNorm.of(norm)  # type: ignore[arg-type]
     if not isinstance(norm, FrozenNorm):
-        return norm(conv(x))
-    scale, shift = norm.affine()
-    weight = conv.weight * scale[:, None, None, None]
-    return F.conv2d(x, weight, shift.to(weight.dtype), conv.stride, conv.padding, conv.dilation, conv.groups)
+        raise ValueError(f"{type(norm).__name__} cannot be folded into a convolution")
+    return PreparedConv2d(conv, *norm.affine())
 
 
 def frozen(module: nn.Module) -> nn.Module:

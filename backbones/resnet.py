@@ -66,7 +66,7 @@ class ResNet(nn.Module):
         initialise(self)
 
     def stem(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(F.relu(conv_norm(x, self.conv1, self.bn1), inplace=True), 3, 2, padding=1)
+        return F.max_pool2d(conv_norm(x, self.conv1, self.bn1, relu=True), 3, 2, padding=1)
 
     def feature_maps(self, x: Tensor) -> list[Tensor]:
         """The outputs of the stages it has: C2..C5, or C2..C4 after `take_stage5`."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backbones.norm import conv_norm
+
 
 class FeaturePyramid(nn.Module):
     """Lateral 1x1 convolutions, a top-down sum, and a 3x3 convolution on each level.
@@ -31,9 +33,9 @@ class FeaturePyramid(nn.Module):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        laterals = [conv(x) for conv, x in zip(self.lateral, maps)]
-        for i in range(len(laterals) - 2, -1, -1):
-            above = F.interpolate(laterals[i + 1], size=laterals[i].shape[-2:], mode="nearest")
-            laterals[i] = laterals[i] + above
-        levels = [conv(x) for conv, x in zip(self.output, laterals)]
+        merged: list[Tensor] = []
+        for conv, x in zip(reversed(self.lateral), reversed(maps)):  # type: ignore[call-overload]
+            above = F.interpolate(merged[-1], size=x.shape[-2:], mode="nearest") if merged else None
+            merged.append(conv_norm(x, conv, add=above))
+        levels = [conv_norm(x, conv) for conv, x in zip(self.output, reversed(merged))]
         return [*levels, levels[-1][:, :, ::2, ::2]]

@@ -11,9 +11,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import roi_align, roi_pool
+from torchvision import ops
 
 from detection.geometry.boxes import area
+from detection.model.roi_align import roi_align
 
 CANONICAL_SIZE, CANONICAL_LEVEL = 224, 4
 """A region of 224 x 224 pixels belongs to P4 (FPN, equation 1)."""
@@ -49,18 +50,20 @@ class RoIPooler(nn.Module):
     def forward(self, maps: list[Tensor], boxes: list[Tensor]) -> Tensor:
         image = torch.cat([torch.full_like(b[:, :1], i) for i, b in enumerate(boxes)])
         regions = torch.cat([image, torch.cat(boxes)], 1)  # (R, 5): image, x1, y1, x2, y2
+        level = torch.zeros(len(regions), dtype=torch.int64, device=regions.device)
+        if len(maps) > 1:
+            level = pyramid_level(regions[:, 1:], 2, 1 + len(maps))
+        maps = [x.float() for x in maps]  # half precision would round the regions' coordinates to pixels and worse
+        if self.kind != "pool" and regions.device.type == "cpu":
+            scales = [1 / stride for stride in self.strides]
+            return roi_align(maps, regions, level, self.size, scales, self.sampling_ratio, self.kind == "align")
         if len(maps) == 1:
             return self._pool(maps[0], regions, self.strides[0])
-        level = pyramid_level(regions[:, 1:], 2, 1 + len(maps))
-        shape = (len(regions), maps[0].shape[1], self.size, self.size)
-        features = torch.zeros(shape, device=regions.device)
-        for i, x in enumerate(maps):
-            rows = (level == i).nonzero().squeeze(1)
-            features = features.index_put((rows,), self._pool(x, regions[rows], self.strides[i]))
-        return features
+        rows = [(level == i).nonzero().squeeze(1) for i in range(len(maps))]
+        parts = [self._pool(x, regions[some], stride) for x, some, stride in zip(maps, rows, self.strides)]
+        return torch.cat(parts).index_select(0, torch.cat(rows).argsort())
 
     def _pool(self, x: Tensor, regions: Tensor, stride: int) -> Tensor:
-        x = x.float()  # half precision would round the regions' coordinates to whole pixels and worse
         if self.kind == "pool":
-            return roi_pool(x, regions, self.size, 1 / stride)
-        return roi_align(x, regions, self.size, 1 / stride, self.sampling_ratio, aligned=self.kind == "align")
+            return ops.roi_pool(x, regions, self.size, 1 / stride)
+        return ops.roi_align(x, regions, self.size, 1 / stride, self.sampling_ratio, aligned=self.kind == "align")

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backbones.norm import conv_norm
 from detection.geometry.anchors import AnchorGenerator
 from detection.geometry.box_coder import BoxCoder
 from detection.model.assign import NEGATIVE, POSITIVE, Matcher, Sampler
@@ -36,7 +37,7 @@ class RPNHead(nn.Module):
     def forward(self, maps: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         logits, deltas = [], []
         for x in maps:
-            hidden = F.relu(self.conv(x), inplace=True)
+            hidden = conv_norm(x, self.conv, relu=True)
             logits.append(self.objectness(hidden).permute(0, 2, 3, 1).flatten(1))  # (B, A, H, W) -> (B, H*W*A)
             raw = self.deltas(hidden).permute(0, 2, 3, 1)  # (B, 4A, H, W) -> (B, H, W, 4A)
             deltas.append(raw.reshape(len(x), -1, 4))  # -> (B, H*W*A, 4)
