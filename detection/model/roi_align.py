@@ -51,7 +51,7 @@ def roi_align(
 
 @dataclass(frozen=True)
 class _Placed:
-    """Regions on their maps; pairs are y before x. first: (R,) table row of the image's first pixel; start, side: (R, 2)
+    """Regions on their maps, pairs y before x. first: (R,) table row of the image's first pixel; start, side: (R, 2)
     in map pixels; points: (R, 2) a bin; length: (R, 2) of the map."""
 
     first: Tensor

@@ -1,0 +1,85 @@
+"""A trained detector made ready to serve: the same detections, up to rounding, in less time.
+
+- every norm is folded into its convolution, and weights lie channels-last;
+- on the CPU, wide 3x3 convolutions go by Winograd's algorithm (see `backbones.winograd`);
+- the two-FC head reads pooled features as they lie in memory, so that none is copied into another order;
+- optionally `torch.compile`, with canvases padded to few sizes so that new image sizes do not compile again.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backbones.blocks import Projection
+from backbones.norm import FrozenNorm, folded
+from backbones.prepared import PreparedConv2d
+from detection.model.box_head import TwoFCHead
+from detection.model.faster_rcnn import FasterRCNN
+
+BUCKET = 128
+"""Sides of canvases are multiples of this many pixels where the network is compiled."""
+
+
+def prepare(model: FasterRCNN, compiled: bool = False) -> FasterRCNN:
+    """A copy of the model that serves and cannot train; `model` itself is left alone.
+
+    compiled: the backbone, neck and RPN head through `torch.compile`. Raises `ValueError` for a model with group
+    norms, which no convolution can take in.
+    """
+    serving = copy.deepcopy(model).eval().requires_grad_(False)
+    with torch.no_grad():
+        _fold(serving)
+        if isinstance(serving.roi_stage.head, TwoFCHead):
+            serving.roi_stage.head = ChannelsLastHead(serving.roi_stage.head, serving.roi_stage.pooler.size)
+    if compiled:
+        serving.size_multiple = BUCKET
+        serving.backbone.feature_maps = torch.compile(serving.backbone.feature_maps)  # type: ignore[method-assign]
+        if serving.neck is not None:
+            serving.neck = torch.compile(serving.neck)  # type: ignore[assignment]
+        serving.rpn.head = torch.compile(serving.rpn.head)  # type: ignore[assignment]
+    return serving
+
+
+def _fold(module: nn.Module) -> None:
+    """Replace each convolution, with the norm that belongs to it, in place.
+
+    A norm belongs to the convolution named alike: bn1 to conv1, and in a projection the second part to the first.
+    """
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.Conv2d):
+            follower = "1" if isinstance(module, Projection) else name.replace("conv", "bn")
+            norm = getattr(module, follower, None) if follower != name else None
+            setattr(module, name, folded(child, norm))
+            if norm is not None:
+                setattr(module, follower, nn.Identity())
+        else:
+            _fold(child)
+    left = [n for n, m in module.named_children() if isinstance(m, (FrozenNorm, nn.modules.batchnorm._BatchNorm))]
+    assert not left, f"norms without a convolution: {left}"
+
+
+class ChannelsLastHead(nn.Module):
+    """fc6 and fc7 over pooled features (R, C, S, S) whose memory is channels-last; the weights follow that order."""
+
+    def __init__(self, head: TwoFCHead, size: int) -> None:
+        super().__init__()
+        by_channel = head.fc6.weight.unflatten(1, (-1, size, size))  # (F, C, S, S)
+        self.register_buffer("weight6", by_channel.permute(0, 2, 3, 1).flatten(1).contiguous())
+        self.register_buffer("bias6", head.fc6.bias.clone())
+        self.fc7 = head.fc7
+        self.outputs = head.outputs
+
+    weight6: Tensor
+    bias6: Tensor
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        flat = pooled.permute(0, 2, 3, 1).flatten(1)  # (R, S * S * C), no copy
+        return F.relu(self.fc7(F.linear(flat, self.weight6, self.bias6).relu_()), inplace=True)
+
+
+def is_prepared(model: FasterRCNN) -> bool:
+    return any(isinstance(module, PreparedConv2d) for module in model.modules())
