@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backbones.convolution import convolve
 from backbones.prepared import PreparedConv2d
 
 
@@ -95,12 +96,9 @@ def conv_norm(
         return conv(x, add, relu)
     assert isinstance(conv, nn.Conv2d)
     if isinstance(norm, FrozenNorm):
-        scale, shift = norm.affine()
-        weight = conv.weight * scale[:, None, None, None]
-        bias = shift if conv.bias is None else conv.bias * scale + shift
-        y = F.conv2d(x, weight, bias.to(weight.dtype), conv.stride, conv.padding, conv.dilation, conv.groups)
+        y = convolve(x, conv, *norm.affine())
     else:
-        y = conv(x) if norm is None else norm(conv(x))
+        y = convolve(x, conv) if norm is None else norm(convolve(x, conv))
     if add is not None:
         y = y + add
     return F.relu(y, inplace=True) if relu else y

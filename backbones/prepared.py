@@ -11,10 +11,6 @@ from torch import Tensor, nn
 
 from backbones import winograd
 
-WINOGRAD_CHANNELS = 256
-"""Channels on either side from which Winograd's transforms cost less than they save: measured on an AMD EPYC at 128
-(even), 256 (1.5 to 1.8 times as fast) and 512 (1.4 to 2 times)."""
-
 
 class PreparedConv2d(nn.Module):
     """`conv` with the affine map of a norm folded into it. Serves only: it has buffers, no parameters.
@@ -36,15 +32,14 @@ class PreparedConv2d(nn.Module):
             weight, bias = weight * scale[:, None, None, None], bias * scale + shift
         self.register_buffer("weight", weight.clone(memory_format=torch.channels_last))
         self.register_buffer("bias", bias.clone())
-        suits = conv.kernel_size == (3, 3) and (self.stride, self.padding, self.dilation) == ((1, 1),) * 3
-        wide = min(weight.shape[:2]) >= WINOGRAD_CHANNELS and weight.device.type == "cpu"
-        self.register_buffer("planes", winograd.transform_filter(weight) if suits and wide else None)
+        self.groups = conv.groups
+        self.register_buffer("planes", winograd.transform_filter(weight) if winograd.suits(conv, weight) else None)
 
     def forward(self, x: Tensor, add: Tensor | None = None, relu: bool = False) -> Tensor:
         """The convolution, then the sum with `add`, then the ReLU, as far as they are asked for."""
-        if self.planes is not None and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
+        if self.planes is not None and winograd.plain(x):
             return winograd.convolve(x, self.planes, self.bias, add, relu)
-        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
+        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
         if add is not None:
             y += add
         return y.relu_() if relu else y

@@ -23,6 +23,7 @@ LEVELS = {
     "detection.evaluate": 3,
     "detection.predict": 3,
     "detection.interop": 3,
+    "detection.export": 4,
     "detection.engine": 4,
     "detection.experiments": 5,
     "detection.cli": 6,

@@ -16,6 +16,7 @@ COMMANDS = {
     "submit": "files for the VOC and COCO evaluation servers",
     "pretrain": "train a classifier: a backbone, or the nets of the ResNet paper",
     "classify": "top-1 and top-5 error of classifiers and ensembles",
+    "export": "a detector for OpenVINO (also int8) or ONNX Runtime",
     "predict": "detect objects in images; write JSON and pictures",
 }
 EXPERIMENTS = {

@@ -41,7 +41,7 @@ def add_testing(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         action="extend",
-        help="best.pt or last.pt of a run; several of the same classes: an ensemble",
+        help="best.pt or last.pt of a run, or the folder of an export; several of the same classes: an ensemble",
     )
     add = parser.add_argument_group(
         "improvements at test time, each alone or together; one image at a time"
@@ -62,10 +62,23 @@ def improves(args: argparse.Namespace) -> bool:
 
 def load_detectors(args: argparse.Namespace, device: torch.device) -> tuple[list[Detector], Config]:
     """The detectors of all checkpoints, and the first one's config."""
+    loaded = [_load(path, device) for path in args.checkpoint]
+    return [detector for detector, _ in loaded], loaded[0][1]
+
+
+def _load(path: Path, device: torch.device) -> tuple[Detector, Config]:
+    """The detector of a checkpoint, or of the folder of an export."""
     from detection.engine.restore import load_detector
 
-    loaded = [load_detector(path, device) for path in args.checkpoint]
-    return [detector for detector, _ in loaded], loaded[0][1]
+    if not path.is_dir():
+        return load_detector(path, device)
+    from detection.export.folder import load_export, read_export
+
+    read_export(path)
+    if device.type != "cpu":
+        raise InputError(f"{path}: an exported detector runs on the CPU; give --device cpu")
+    detector, config = load_detector(path / "model.pt", device)
+    return load_export(path, detector), config
 
 
 def improve(detectors: list[Detector], args: argparse.Namespace) -> ImprovedDetector:

@@ -139,6 +139,8 @@ class ModelConfig:
     width: int = 64
     """channels of the stem; 64 in the papers, less for small nets from scratch"""
     fpn_channels: int = 256
+    rematerialise: bool = False
+    """keep few activations of the backbone in training and compute the others again: less memory, more time"""
     anchors: AnchorConfig = field(default_factory=AnchorConfig)
     rpn: RPNConfig = field(default_factory=RPNConfig)
     roi: RoIConfig = field(default_factory=RoIConfig)

@@ -63,7 +63,8 @@ def build_backbone(config: ModelConfig) -> ResNet | VGG16:
     if norm == "auto":
         norm = "batch" if config.weights is None else "frozen"
     options = BlockOptions(norm, config.stride_in_1x1)
-    return ResNet(config.backbone, config.width, options, dilate_stage5=config.architecture == "dc5")
+    dilate = config.architecture == "dc5"
+    return ResNet(config.backbone, config.width, options, dilate, rematerialise=config.rematerialise)
 
 
 def frozen_stages(config: ModelConfig) -> int:

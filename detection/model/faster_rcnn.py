@@ -63,6 +63,7 @@ class FasterRCNN(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.neck = neck
+        self.has_neck = neck is not None
         self.rpn = rpn
         self.selector = selector
         self.roi_stage = roi_stage
@@ -90,7 +91,10 @@ class FasterRCNN(nn.Module):
 
     def maps(self, batch: Batch) -> list[Tensor]:
         """Feature maps of a batch: P2..P6, or the last map of the backbone."""
-        x = self.normalise(batch).contiguous(memory_format=torch.channels_last)
+        return self.trunk(self.normalise(batch).contiguous(memory_format=torch.channels_last))
+
+    def trunk(self, x: Tensor) -> list[Tensor]:
+        """The same of what `normalise` gives."""
         maps = self.backbone.feature_maps(x)
         return [maps[-1]] if self.neck is None else self.neck(maps)
 
@@ -125,4 +129,4 @@ class FasterRCNN(nn.Module):
 
     def region_maps(self, maps: list[Tensor]) -> list[Tensor]:
         """Of the maps, those that the second stage sees."""
-        return maps if self.neck is None else maps[:-1]
+        return maps[:-1] if self.has_neck else maps

@@ -34,7 +34,7 @@ class FeaturePyramid(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         merged: list[Tensor] = []
-        for conv, x in zip(reversed(self.lateral), reversed(maps)):  # type: ignore[call-overload]
+        for conv, x in zip(reversed(self.lateral), reversed(maps)):
             above = F.interpolate(merged[-1], size=x.shape[-2:], mode="nearest") if merged else None
             merged.append(conv_norm(x, conv, add=above))
         levels = [conv_norm(x, conv) for conv, x in zip(self.output, reversed(merged))]

@@ -38,9 +38,11 @@ class RPNHead(nn.Module):
         logits, deltas = [], []
         for x in maps:
             hidden = conv_norm(x, self.conv, relu=True)
-            logits.append(self.objectness(hidden).permute(0, 2, 3, 1).flatten(1))  # (B, A, H, W) -> (B, H*W*A)
-            raw = self.deltas(hidden).permute(0, 2, 3, 1)  # (B, 4A, H, W) -> (B, H, W, 4A)
-            deltas.append(raw.reshape(len(x), -1, 4))  # -> (B, H*W*A, 4)
+            logits.append(
+                conv_norm(hidden, self.objectness).permute(0, 2, 3, 1).flatten(1)
+            )  # (B, A, H, W) -> (B, H*W*A)
+            raw = conv_norm(hidden, self.deltas).permute(0, 2, 3, 1).flatten(1, 2)  # (B, 4A, H, W) -> (B, H*W, 4A)
+            deltas.append(raw.unflatten(2, (-1, 4)).flatten(1, 2))  # -> (B, H*W*A, 4)
         return logits, deltas
 
 
