@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def follow(training: Callable[[], Findings | None]) -> int:
     """Run it, print what it found and wrote; 0 when done, 128 + n when stopped by signal n."""
-    from detection.engine.loop import Interrupted
+    from detection.engine.signals import Interrupted
 
     try:
         found = training()

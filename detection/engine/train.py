@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from detection import parallel
 from detection.config.schema import Config
 from detection.engine.alternating import train_alternating
@@ -16,6 +18,8 @@ def train(config: Config, splits: Splits | None = None) -> Findings | None:
     Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
     """
     device = parallel.start(parallel.choose_device(config.device))
+    if parallel.restarted():  # by torchrun, after a failure: what was saved is gone on with
+        config = replace(config, resume=True)
     try:
         check_device(config.train, config.model.norm, "model.norm", device)
         splits = splits or load_splits(config)

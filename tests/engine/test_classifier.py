@@ -15,7 +15,8 @@ from detection.config.pretrain import PretrainConfig
 from detection.config.read import config_parser, read_config
 from detection.config.schema import Config
 from detection.engine.classifier import pretrain
-from detection.engine.loop import Interrupted, Loop
+from detection.engine.loop import Loop
+from detection.engine.signals import Interrupted
 from detection.engine.restore import load_classifier, model_settings
 from detection.errors import InputError
 from detection.model.build import build_model

@@ -9,7 +9,9 @@ from torch import nn
 
 from detection.engine.ema import AveragedModel
 from detection.engine.learning_rate import LearningRate
-from detection.engine.loop import Found, Interrupted, Loop, LoopSettings
+from detection.engine.loop import Loop, LoopSettings
+from detection.engine.signals import Interrupted
+from detection.engine.task import Found
 from detection.errors import InputError
 
 
