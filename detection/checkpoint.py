@@ -69,9 +69,7 @@ def load(path: Path, task: str) -> dict[str, Any]:
         raise
     except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DamagedCheckpoint(
-            f"{path}: not a readable checkpoint ({reason}); give a best.pt or last.pt"
-        ) from error
+        raise DamagedCheckpoint(f"{path}: not a readable checkpoint ({reason}); give a best.pt or last.pt") from error
     if not is_checkpoint(content):
         raise InputError(f"{path}: not a checkpoint that `{WRITERS[task]}` wrote; give its best.pt or last.pt")
     if content["format"] != FORMAT:

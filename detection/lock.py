@@ -42,7 +42,9 @@ class FolderLock:
         except OSError:
             lost = True
         if lost:
-            raise InputError(f"{self.path.parent}: the folder was removed or replaced while in use; nothing more goes in")
+            raise InputError(
+                f"{self.path.parent}: the folder was removed or replaced while in use; nothing more goes in"
+            )
 
     def release(self) -> None:
         if self._file is not None:

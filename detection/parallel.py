@@ -33,6 +33,8 @@ def start(device: torch.device) -> torch.device:
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     store, rank, world = next(rendezvous("env://"))
+    # torchrun may keep its store over a restart, with the addresses of processes that are dead by now.
+    store = dist.PrefixStore(f"attempt {_attempt()}", store)
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
     _stores.append(store)
@@ -45,14 +47,18 @@ _stores: list[dist.Store] = []
 
 def restarted() -> bool:
     """Whether `torchrun` has started this process again after a failure."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return _attempt() > 0
+
+
+def _attempt() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def says_first(message: str) -> bool:
     """Whether no other process of this job has said the same: all meet a wrong setting, and one line is enough."""
     if not _stores:  # before the group: all processes of a machine read the same command line and the same files
         return os.environ.get("LOCAL_RANK", "0") == "0"
-    key = f"said {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')} {hashlib.sha256(message.encode()).hexdigest()}"
+    key = f"said {hashlib.sha256(message.encode()).hexdigest()}"
     try:
         return int(_stores[-1].add(key, 1)) == 1
     except RuntimeError:  # the store has gone with the first process

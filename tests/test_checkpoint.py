@@ -111,7 +111,9 @@ print(limit)
 def test_a_kill_at_any_file_operation_of_a_save_leaves_a_whole_checkpoint(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path), "", os.path.dirname(__file__)],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     steps = int(done.stdout)

@@ -92,28 +92,30 @@ def watch(arguments: list[str], every: float) -> dict[str, Any]:
     they stayed flat."""
     code = "import sys; from detection.cli.main import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL)
-    began, looks = time.monotonic(), []
+    began, looks = time.monotonic(), list[list[float]]()
     while process.poll() is None:
         found = [held for pid in family(process.pid) if (held := holds(pid)) is not None]
         if found:
             memory, files, main_memory = sum(m for m, _ in found), sum(f for _, f in found), found[0][0]
-            looks.append([round(time.monotonic() - began, 1), round(main_memory, 1), round(memory, 1), files, len(found)])
+            looks.append(
+                [round(time.monotonic() - began, 1), round(main_memory, 1), round(memory, 1), files, len(found)]
+            )
         time.sleep(every)
     assert process.returncode == 0, f"{arguments[0]} failed: status {process.returncode}"
     seconds = looks[-1][0]
     late = [look for look in looks if look[0] >= WARM * seconds]
     tenth = max(len(late) // 10, 1)
     first, last = (sum(look[1] for look in part) / len(part) for part in (late[:tenth], late[-tenth:]))
-    files = [look[3] for look in late]
+    handles = [int(look[3]) for look in late]
     return {
         "seconds": seconds,
         "first_mib": round(first, 1),
         "last_mib": round(last, 1),
         "most_mib": max(look[1] for look in late),
         "growth": round(last / first - 1, 4),
-        "files_first": max(files[:tenth]),
-        "files_last": max(files[-tenth:]),
-        "flat": last / first - 1 <= FLAT and max(files[-tenth:]) <= max(files[:tenth]),
+        "files_first": max(handles[:tenth]),
+        "files_last": max(handles[-tenth:]),
+        "flat": last / first - 1 <= FLAT and max(handles[-tenth:]) <= max(handles[:tenth]),
         "looks": looks,
     }
 
@@ -142,8 +144,8 @@ def to_markdown(report: dict[str, Any]) -> str:
         "",
         f"`{report['command']}`, torch {report['torch']}, CPU",
         "",
-        "Resident memory of the main process: mean over a tenth of the looks after the first fifth of the time, and over",
-        "the last tenth. Open files: of it and its loader workers, the most in the same two parts.",
+        "Resident memory of the main process: mean over a tenth of the looks after the first fifth of the time, and",
+        "over the last tenth. Open files: of it and its loader workers, the most in the same two parts.",
         "",
         "| | minutes | MiB at first | MiB at last | growth | files at first | files at last | flat |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",

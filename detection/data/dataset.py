@@ -20,7 +20,6 @@ from detection.data.order import Draw
 from detection.errors import InputError
 from detection.records import Sample, Target, collate
 
-
 STAND_INS = 10
 """Images tried in place of one that cannot be read."""
 
@@ -62,7 +61,9 @@ class DetectionDataset(Dataset[Sample]):
                 return replace(self._sample(replace(draw, row=row)), unreadable=unreadable)
             except InputError as error:
                 unreadable[str(self.index.path(row))] = str(error)
-        raise InputError(f"{self.index.path(draw.row)}: cannot be read, and neither can {STAND_INS} others in its place")
+        raise InputError(
+            f"{self.index.path(draw.row)}: cannot be read, and neither can {STAND_INS} others in its place"
+        )
 
     def _sample(self, draw: Draw) -> Sample:
         image = read_image(self.index.path(draw.row))

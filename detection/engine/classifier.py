@@ -26,9 +26,9 @@ from detection.data.order import TrainingOrder
 from detection.engine.class_images import ClassSplits, augmentation, load_class_splits, view_of
 from detection.engine.classification_task import ClassificationTask
 from detection.engine.journal import Journal
-from detection.engine.task import Task
 from detection.engine.restore import build_classifier
 from detection.engine.run import Findings, check_device, run
+from detection.engine.task import Task
 from detection.errors import InputError, mending
 
 

@@ -22,9 +22,9 @@ from detection.data.order import TrainingOrder
 from detection.engine.datasets import Splits
 from detection.engine.detection_task import DetectionTask
 from detection.engine.journal import Journal
-from detection.engine.task import Task
 from detection.engine.restore import bottleneck_stride, detector_checkpoint
 from detection.engine.run import Findings
+from detection.engine.task import Task
 from detection.errors import InputError
 from detection.evaluate.report import per_class_table, summary_table, to_json
 from detection.evaluate.results import write_results

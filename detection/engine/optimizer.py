@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import SGD
+from torch.optim import SGD, Optimizer
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
@@ -41,7 +41,7 @@ def build_optimizer(
     return optimizer
 
 
-def restore_optimizer(optimizer: SGD, state: dict[str, Any]) -> None:
+def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Load a saved state, of any device. Raises ValueError where its groups are others."""
     optimizer.load_state_dict(state)
     for group in optimizer.param_groups:

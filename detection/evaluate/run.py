@@ -34,9 +34,7 @@ def joined(parts: Sequence[Outcome]) -> tuple[list[int], list[Detections], dict[
 
 
 @torch.no_grad()
-def run_detector(
-    model: FasterRCNN, batches: Iterable[Batch], device: torch.device, losses: bool = False
-) -> Outcome:
+def run_detector(model: FasterRCNN, batches: Iterable[Batch], device: torch.device, losses: bool = False) -> Outcome:
     """Detect in every image. With `losses` also the four training losses, by the running statistics and without
     dropout, over the anchors and proposals that the seeds of the batches choose."""
     was_training = model.training
@@ -51,6 +49,9 @@ def run_detector(
         rows += batch.indices
         if losses:
             values = model.losses(maps, batch)
-            found[batch.indices[0]] = (len(batch.indices), dict(zip(values, torch.stack(list(values.values())).tolist())))
+            found[batch.indices[0]] = (
+                len(batch.indices),
+                dict(zip(values, torch.stack(list(values.values())).tolist())),
+            )
     model.train(was_training)
     return Outcome(rows, detections, found)

@@ -87,9 +87,7 @@ class RoIStage(nn.Module):
         return ROI_CODER.decode(deltas, references[:, None]), logits.float().softmax(1)[:, :-1]
 
     @torch.no_grad()
-    def sample(
-        self, proposals: list[Tensor], targets: list[Target], seeds: list[int] | None = None
-    ) -> list[Regions]:
+    def sample(self, proposals: list[Tensor], targets: list[Target], seeds: list[int] | None = None) -> list[Regions]:
         """Regions to train on; the ground truth itself is among the candidates, unless told otherwise."""
         regions = []
         device = self.predictor.scores.weight.device

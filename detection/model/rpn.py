@@ -71,9 +71,7 @@ class RPN(nn.Module):
         logits, deltas = self.head(maps)
         return RPNOutput(logits, deltas, self.anchors([(x.shape[-2], x.shape[-1]) for x in maps]))
 
-    def losses(
-        self, output: RPNOutput, targets: list[Target], seeds: list[int] | None = None
-    ) -> dict[str, Tensor]:
+    def losses(self, output: RPNOutput, targets: list[Target], seeds: list[int] | None = None) -> dict[str, Tensor]:
         """`rpn_objectness` and `rpn_box`, both over the number of anchors sampled in the batch, as in torchvision; in
         training over that of all processes' batches."""
         random = generators(seeds, len(targets), output.logits[0].device)

@@ -47,7 +47,9 @@ class Done:
                 continue
             begun = lines[0].get("settings")
             if begun != self.settings:
-                changed = sorted(k for k in self.settings if not isinstance(begun, dict) or begun.get(k) != self.settings[k])
+                changed = sorted(
+                    k for k in self.settings if not isinstance(begun, dict) or begun.get(k) != self.settings[k]
+                )
                 raise InputError(
                     f"{path}: was predicted with other settings ({', '.join(changed)}); go on with those, or leave out "
                     "--resume to begin anew"

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from detection import checkpoint, parallel
+from detection import checkpoint
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import config_parser, read_config
 from detection.config.schema import Config
 from detection.engine.classifier import pretrain
 from detection.engine.loop import Loop
-from detection.engine.signals import Interrupted
 from detection.engine.restore import load_classifier, model_settings
+from detection.engine.signals import Interrupted
 from detection.errors import InputError
 from detection.model.build import build_model
 

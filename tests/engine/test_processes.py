@@ -43,7 +43,7 @@ def jobs(shapes, broken, tiny, trained, tmp_path_factory):
         for job in wanted[-3:]:
             job["world"] = world
     long = ["--train.iterations=100000", "--train.checkpoint_every=2", "--train.evaluate_every=100000"]
-    faulty = ["train", *tiny, f"--data={broken}", *STEP, "--output=run"]
+    faulty = ["train", *tiny, f"--data={broken}", "--dataset.invalid=error", *STEP, "--output=run"]
     wanted += [
         {"name": "killed", "world": 2, "kill": 0.3, "arguments": ["train", *tiny, data, *long, "--output=run"]},
         {"name": "broken", "world": 3, "arguments": faulty},
@@ -52,7 +52,12 @@ def jobs(shapes, broken, tiny, trained, tmp_path_factory):
     ]
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("ranks.py"))],
-        input=json.dumps(wanted), capture_output=True, text=True, cwd=folder, timeout=300, env=ENVIRONMENT,
+        input=json.dumps(wanted),
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=300,
+        env=ENVIRONMENT,
     )
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)
@@ -127,7 +132,12 @@ def test_an_image_that_cannot_be_read_is_counted_by_all(jobs):
 
 def test_torchrun_restarts_a_killed_process_from_the_last_checkpoint(shapes, tiny, tmp_path):
     script, run = Path(__file__).parents[2] / "tools/train.py", tmp_path / "run"
-    options = ["--train.iterations=40", "--train.checkpoint_every=2", "--train.evaluate_every=40", "--train.log_every=1"]
+    options = [
+        "--train.iterations=40",
+        "--train.checkpoint_every=2",
+        "--train.evaluate_every=40",
+        "--train.log_every=1",
+    ]
     torchrun = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max-restarts=1"]
     command = [sys.executable, "-m", *torchrun, str(script), *tiny, f"--data={shapes}", f"--output={run}", *options]
     process = subprocess.Popen(
