@@ -77,8 +77,8 @@ class Batch:
 
     images: (B, 3, H, W) uint8, or float32 on the same 0..255 scale; what lies outside `sizes` is padding, which the
     model sets to zero after normalising. sizes, original_sizes: B of (height, width). indices: B dataset rows.
-    targets, proposals: B, or None. seeds: B, of the sampling of anchors and regions, so that it depends on the image and
-    not on the rest of the batch; None draws from torch's own state. unreadable: files that others stand in for, and why.
+    targets, proposals: B, or None. seeds: B, of the sampling of anchors and regions, which so depends on the image and
+    not on the rest of the batch; None draws from torch's own state. unreadable: files that others stand in for, why.
     """
 
     images: Tensor

@@ -1,7 +1,7 @@
 """Kill training runs at random moments and check that nothing of them is lost.
 
-A tiny detector is trained once without disturbance. Then the same run is trained again and again, each time with SIGKILLs
-until enough were given: at random moments, and, every second one, as soon as a temporary file shows that a checkpoint is
+A tiny detector is trained once without disturbance. Then the same run is trained again and again, with SIGKILLs until
+enough were given: at random moments, and, every second one, as soon as a temporary file shows that a checkpoint is
 being written. Each run is gone on with until its end, and must have the weights of the undisturbed one to the last bit,
 and no line more or less in any of its files.
 
@@ -254,8 +254,8 @@ def to_markdown(report: dict[str, Any]) -> str:
         f"| runs | {report['runs']} |",
         f"| runs that ended bit-identical to the undisturbed one | {report['identical']} of {report['runs']} |",
         "",
-        "Compared: every tensor of last.pt (weights, average, optimiser, progress) and best.pt, metrics.jsonl without the",
-        "speed, results.csv, predictions.json, evaluation.json, TensorBoard's steps and tags; no temporary file stays.",
+        "Compared: every tensor of last.pt (weights, average, optimiser, progress) and best.pt, metrics.jsonl without",
+        "the speed, results.csv, predictions.json, evaluation.json, TensorBoard's steps and tags; no temporary file.",
         "",
         "| kill | run | aimed at a write | after s | iteration of the checkpoint | half a file left |",
         "| --- | --- | --- | --- | --- | --- |",

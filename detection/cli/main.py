@@ -34,8 +34,8 @@ MEMORY = (
 MENDABLE = {
     "out of memory": MEMORY,
     "not enough memory": MEMORY,
-    "DataLoader worker": "{reason}: a process that loads images was killed, mostly by the system for want of memory; lower "
-    "input.workers, and go on with --resume true",
+    "DataLoader worker": "{reason}: a process that loads images was killed, mostly by the system for want of "
+    "memory; lower input.workers, and go on with --resume true",
     "onnection closed by peer": OTHERS,
     "onnection reset by peer": OTHERS,
     "Broken pipe": OTHERS,
