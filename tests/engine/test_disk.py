@@ -11,10 +11,10 @@ from detection.cli.main import main
 
 @pytest.fixture
 def disk(tmp_path):
-    """A memory file system of 3 MiB, which holds about two checkpoints of the tiny detector."""
+    """A memory file system of 24 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True, text=True)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, text=True)
     if made.returncode:
         pytest.skip(f"cannot mount: {made.stderr.strip()}")
     yield folder
@@ -35,7 +35,7 @@ def test_a_disk_that_fills_up_stops_the_run_which_goes_on_once_there_is_room(dis
     assert main([*arguments, f"--output={whole}"]) == 0
     capsys.readouterr()
     size = (whole / "last.pt").stat().st_size
-    (disk / "other").write_bytes(bytes(3 * 2**20 - size * 5 // 2))  # room for two checkpoints, not for three
+    (disk / "other").write_bytes(bytes(24 * 2**20 - size * 5 // 2))  # room for two checkpoints, not for three
     assert main([*arguments, f"--output={run}"]) == 2
     refused(capsys, "No space left on device")
     assert checkpoint.load(run / "last.pt", "detection")["iteration"] == 4
