@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -102,20 +103,27 @@ def watch(arguments: list[str], every: float) -> dict[str, Any]:
             )
         time.sleep(every)
     assert process.returncode == 0, f"{arguments[0]} failed: status {process.returncode}"
+    return judged(looks)
+
+
+def judged(looks: list[list[float]]) -> dict[str, Any]:
+    """What a command held at first and at last. Files are medians: while an evaluation runs there are more workers."""
     seconds = looks[-1][0]
     late = [look for look in looks if look[0] >= WARM * seconds]
     tenth = max(len(late) // 10, 1)
-    first, last = (sum(look[1] for look in part) / len(part) for part in (late[:tenth], late[-tenth:]))
-    handles = [int(look[3]) for look in late]
+    first, last = late[:tenth], late[-tenth:]
+    memory = [statistics.mean(look[1] for look in part) for part in (first, last)]
+    handles = [int(statistics.median(look[3] for look in part)) for part in (first, last)]
+    growth = memory[1] / memory[0] - 1
     return {
         "seconds": seconds,
-        "first_mib": round(first, 1),
-        "last_mib": round(last, 1),
+        "first_mib": round(memory[0], 1),
+        "last_mib": round(memory[1], 1),
         "most_mib": max(look[1] for look in late),
-        "growth": round(last / first - 1, 4),
-        "files_first": max(handles[:tenth]),
-        "files_last": max(handles[-tenth:]),
-        "flat": last / first - 1 <= FLAT and max(handles[-tenth:]) <= max(handles[:tenth]),
+        "growth": round(growth, 4),
+        "files_first": handles[0],
+        "files_last": handles[1],
+        "flat": growth <= FLAT and handles[1] <= handles[0],
         "looks": looks,
     }
 
@@ -145,7 +153,7 @@ def to_markdown(report: dict[str, Any]) -> str:
         f"`{report['command']}`, torch {report['torch']}, CPU",
         "",
         "Resident memory of the main process: mean over a tenth of the looks after the first fifth of the time, and",
-        "over the last tenth. Open files: of it and its loader workers, the most in the same two parts.",
+        "over the last tenth. Open files: of it and its loader workers, medians of the same two parts.",
         "",
         "| | minutes | MiB at first | MiB at last | growth | files at first | files at last | flat |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
