@@ -28,7 +28,8 @@ from detection.engine.datasets import Splits
 from detection.engine.detector import DetectorProblem
 from detection.engine.journal import Journal
 from detection.engine.proposal_cache import load_proposals, propose, save_proposals
-from detection.engine.run import Findings, refuse_other_settings, run
+from detection.engine.run import Findings, run
+from detection.engine.settings import refuse_other_settings
 from detection.engine.task import Found, Task
 from detection.errors import InputError
 from detection.lock import claim

@@ -27,7 +27,8 @@ from detection.engine.class_images import ClassSplits, augmentation, load_class_
 from detection.engine.classification_task import ClassificationTask
 from detection.engine.journal import Journal
 from detection.engine.restore import build_classifier
-from detection.engine.run import Findings, check_device, run
+from detection.engine.run import Findings, run
+from detection.engine.settings import check_device
 from detection.engine.task import Task
 from detection.errors import InputError, mending
 

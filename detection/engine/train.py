@@ -9,7 +9,8 @@ from detection.config.schema import Config
 from detection.engine.alternating import train_alternating
 from detection.engine.datasets import Splits, load_splits
 from detection.engine.detector import DetectorProblem
-from detection.engine.run import Findings, check_device, run
+from detection.engine.run import Findings, run
+from detection.engine.settings import check_device
 
 
 def train(config: Config, splits: Splits | None = None) -> Findings | None:
