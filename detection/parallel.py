@@ -55,13 +55,18 @@ def _attempt() -> int:
 
 
 def says_first(message: str) -> bool:
-    """Whether no other process of this job has said the same: all meet a wrong setting, and one line is enough."""
+    """Whether no other process of this job has said the same: all meet a wrong setting, and one line is enough.
+
+    Asked where torchrun holds the store; under another launcher it goes with the first process, and each says its own.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return True
     if not _stores:  # before the group: all processes of a machine read the same command line and the same files
         return os.environ.get("LOCAL_RANK", "0") == "0"
     key = f"said {hashlib.sha256(message.encode()).hexdigest()}"
     try:
         return int(_stores[-1].add(key, 1)) == 1
-    except RuntimeError:  # the store has gone with the first process
+    except RuntimeError:  # torchrun was killed
         return True
 
 

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import torch
+from torch.distributed import TCPStore
 
 from detection.cli.main import main
 
@@ -36,6 +37,7 @@ def start(job, rank, port):
         if job["world"] > 1:
             ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": job["world"], "MASTER_PORT": port}
             os.environ.update({k: str(v) for k, v in ranks.items()}, MASTER_ADDR="127.0.0.1")
+            os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # this process holds the store, as torchrun does
         status = main(job["arguments"])
     finally:
         sys.stdout.flush(), sys.stderr.flush()
@@ -46,6 +48,7 @@ def run(job):
     os.mkdir(job["name"])
     port = free_port()
     children = [start(job, rank, port) for rank in range(job["world"])]
+    store = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False) if job["world"] > 1 else None
     began = time.monotonic()
     if "kill" in job:
         output = next(a.split("=")[1] for a in job["arguments"] if a.startswith("--output="))
@@ -55,6 +58,7 @@ def run(job):
         os.kill(children[-1], signal.SIGKILL)
         began = time.monotonic()
     status = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    del store
     said = {name: (Path(job["name"]) / name).read_text() for name in ("stdout", "stderr")}
     return {"status": status, "seconds": time.monotonic() - began, **said}
 
