@@ -8,50 +8,124 @@ A checkpoint is a dict of plain values and tensors, so that it loads without run
     iteration    optimiser steps done
     metrics      of the last evaluation
     model        state dict of the weights to use: averaged ones where the run averages
-    training     for `last.pt`: trained weights, average, optimiser, scaler, learning rate and progress
+    training     for `last.pt`: trained weights, average, optimiser, scaler, learning rate and progress; there is no
+                 random state and no position in the data, which follow from the seed and the iteration
     versions     of this toolkit, torch and torchvision
+
+Behind it stands its SHA-256, which every reading verifies; torch alone reads the file too, and sees no difference.
+`previous.pt` is the `last.pt` before: what a run goes on from where `last.pt` turns out to be damaged.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
 
-from detection.atomic import write_atomically
+from detection.atomic import give_name, write_atomically
 from detection.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 WRITERS = {"detection": "frcnn train", "classification": "frcnn pretrain"}
 COUNTER = ".num_batches_tracked"
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint; a reader finds the old file or the new one, never half of one."""
+LAST, PREVIOUS = "last.pt", "previous.pt"
+MARK = b"\nfrcnn sha256 "
+TRAILER = len(MARK) + 2 * hashlib.sha256().digest_size
+
+
+class DamagedCheckpoint(InputError):
+    """A file that was a checkpoint once, or half of one."""
+
+
+def save(path: Path, content: dict[str, Any], previous: Path | None = None) -> None:
+    """Write a checkpoint; a reader finds the old file or the new one, never half of one. previous: a name beside it
+    under which the old one stays."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
-    write_atomically(path, buffer.getvalue())
+    digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
+    buffer.seek(0, io.SEEK_END)
+    buffer.write(MARK + digest.encode())
+    write_atomically(path, buffer.getbuffer(), previous)
 
 
 def load(path: Path, task: str) -> dict[str, Any]:
-    """Read a checkpoint of `task` onto the CPU. Raises `InputError` where the file is none of ours or of another."""
+    """Read a checkpoint of `task` onto the CPU. Raises `InputError` where the file is none of ours or of another task,
+    `DamagedCheckpoint` where it is cut off or a byte of it has changed."""
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            written, found = _digests(file)
+            if written and written != found:
+                raise DamagedCheckpoint(f"{path}: damaged, its checksum is another; give another best.pt or last.pt")
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: not a readable checkpoint ({reason}); give a best.pt or last.pt") from error
+        raise DamagedCheckpoint(f"{path}: not a readable checkpoint ({reason}); give a best.pt or last.pt") from error
     if not is_checkpoint(content):
         raise InputError(f"{path}: not a checkpoint that `{WRITERS[task]}` wrote; give its best.pt or last.pt")
     if content["format"] != FORMAT:
         raise InputError(f"{path}: checkpoint format {content['format']}, but this version reads format {FORMAT}")
+    if not written:
+        raise DamagedCheckpoint(f"{path}: damaged, its checksum is missing; give another best.pt or last.pt")
     if content["task"] != task:
         raise InputError(f"{path}: is a checkpoint of {content['task']}; give one that `{WRITERS[task]}` wrote")
     return content
+
+
+def load_newest(folder: Path, task: str) -> tuple[dict[str, Any] | None, str]:
+    """What a run in `folder` goes on from, None where nothing was saved, and a warning where that is not `last.pt`,
+    which is then `previous.pt` too. Raises `InputError` where neither can be used."""
+    last, previous = folder / LAST, folder / PREVIOUS
+    if not has_run(folder):
+        return None, ""
+    try:
+        return load(last, task), ""
+    except InputError as error:
+        if not previous.exists() or not (isinstance(error, DamagedCheckpoint) or not last.exists()):
+            raise
+        fault = str(error).split(";")[0]
+    content = load(previous, task)
+    give_name(previous, last)  # else the next save would call the damaged one the previous
+    return content, f"warning: {fault}; going on from {PREVIOUS}, of iteration {content['iteration']}"
+
+
+def has_run(folder: Path) -> bool:
+    """Whether a run has saved into `folder`."""
+    return (folder / LAST).exists() or (folder / PREVIOUS).exists()
+
+
+def digest(path: Path) -> str:
+    """The checksum that a checkpoint carries, by which it is known; empty where there is none."""
+    with path.open("rb") as file:
+        return _trailer(file)
+
+
+def _trailer(file: IO[bytes]) -> str:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(size - TRAILER, 0))
+    trailer = file.read()
+    return trailer[len(MARK) :].decode("ascii", "replace") if trailer.startswith(MARK) else ""
+
+
+def _digests(file: IO[bytes]) -> tuple[str, str]:
+    """The checksum written behind a checkpoint, empty where there is none, and the one it has; `file` is at 0 again."""
+    written, left = _trailer(file), file.tell() - TRAILER
+    file.seek(0)
+    found = hashlib.sha256()
+    while left > 0 and (block := file.read(min(left, 1 << 20))):
+        found.update(block)
+        left -= len(block)
+    file.seek(0)
+    return written, found.hexdigest()
 
 
 def is_checkpoint(content: object) -> bool:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from detection.errors import InputError
 
 T = TypeVar("T")
+
+PATIENCE = timedelta(minutes=10)
+"""How long a process waits for the others. One that dies is noticed at once, by its closed connections; this is for
+machines that vanish."""
 
 
 def start(device: torch.device) -> torch.device:
@@ -24,8 +32,42 @@ def start(device: torch.device) -> torch.device:
             raise InputError(f"device: rank {local} of this machine has no GPU; it has {torch.cuda.device_count()}")
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store, rank, world = next(rendezvous("env://"))
+    # torchrun may keep its store over a restart, with the addresses of processes that are dead by now.
+    store = dist.PrefixStore(f"attempt {_attempt()}", store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
+    _stores.append(store)
     return device
+
+
+_stores: list[dist.Store] = []
+"""The store of the present group, which torchrun keeps and which outlives the group."""
+
+
+def restarted() -> bool:
+    """Whether `torchrun` has started this process again after a failure."""
+    return _attempt() > 0
+
+
+def _attempt() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def says_first(message: str) -> bool:
+    """Whether no other process of this job has said the same: all meet a wrong setting, and one line is enough.
+
+    Asked where torchrun holds the store; under another launcher it goes with the first process, and each says its own.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return True
+    if not _stores:  # before the group: all processes of a machine read the same command line and the same files
+        return os.environ.get("LOCAL_RANK", "0") == "0"
+    key = f"said {hashlib.sha256(message.encode()).hexdigest()}"
+    try:
+        return int(_stores[-1].add(key, 1)) == 1
+    except RuntimeError:  # torchrun was killed
+        return True
 
 
 def stop() -> None:
@@ -56,6 +98,55 @@ def from_first(value: T) -> T:
     if world() > 1:
         dist.broadcast_object_list(holder, src=0)
     return holder[0]
+
+
+def on_first(work: Callable[[], T]) -> T:
+    """What `work` returns on rank 0, where alone it is called, on every rank; also the `InputError` that it raises."""
+    if world() == 1:
+        return work()
+    found: T | None = None
+    fault = ""
+    if rank() == 0:
+        try:
+            found = work()
+        except InputError as error:
+            fault = str(error)
+    found, fault = from_first((found, fault))
+    if fault:
+        raise InputError(fault)
+    return found  # type: ignore[return-value]
+
+
+def share_of(count: int | Tensor, device: torch.device) -> int | Tensor:
+    """The number of samples of all ranks over the number of ranks, or of one rank's `count` where it is alone; at
+    least one sample.
+
+    Sums of losses divided by it have gradients whose mean over the ranks, which DistributedDataParallel takes, is
+    that of one process with all the samples. Every rank must call it.
+    """
+    if world() == 1:
+        return count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
+    total = torch.as_tensor(count, dtype=torch.float32, device=device).clone()
+    dist.all_reduce(total)
+    return total.clamp(min=1) / world()
+
+
+def mean(values: Tensor) -> Tensor:
+    """Elementwise mean over the ranks, on every rank."""
+    if world() == 1:
+        return values
+    total = values.clone()
+    dist.all_reduce(total)
+    return total / world()
+
+
+def largest(values: Tensor) -> Tensor:
+    """Elementwise maximum over the ranks, on every rank."""
+    if world() == 1:
+        return values
+    values = values.clone()
+    dist.all_reduce(values, dist.ReduceOp.MAX)
+    return values
 
 
 def share_buffers(module: nn.Module) -> None:

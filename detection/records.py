@@ -9,7 +9,7 @@ Conventions, here and everywhere:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -54,7 +54,8 @@ class Sample:
 
     image: (3, H, W) uint8 after augmentation and resize; target: in the pixels of `image`, None where there are no
     annotations; original_size: size of the image as it is shown upright, before any change; index: row in the dataset;
-    proposals: (P, 4) float32 in the pixels of `image`, None where the network proposes itself.
+    proposals: (P, 4) float32 in the pixels of `image`, None where the network proposes itself; seed: of the sampling of
+    its anchors and regions; unreadable: files that it stands in for, and why.
     """
 
     image: Tensor
@@ -62,6 +63,8 @@ class Sample:
     original_size: Size
     index: int
     proposals: Tensor | None = None
+    seed: int = 0
+    unreadable: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[0] != 3 or self.image.dtype != torch.uint8:
@@ -74,7 +77,8 @@ class Batch:
 
     images: (B, 3, H, W) uint8, or float32 on the same 0..255 scale; what lies outside `sizes` is padding, which the
     model sets to zero after normalising. sizes, original_sizes: B of (height, width). indices: B dataset rows.
-    targets, proposals: B, or None.
+    targets, proposals: B, or None. seeds: B, of the sampling of anchors and regions, which so depends on the image and
+    not on the rest of the batch; None draws from torch's own state. unreadable: files that others stand in for, why.
     """
 
     images: Tensor
@@ -83,6 +87,8 @@ class Batch:
     indices: list[int]
     targets: list[Target] | None = None
     proposals: list[Tensor] | None = None
+    seeds: list[int] | None = None
+    unreadable: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count = len(self.images)
@@ -90,7 +96,7 @@ class Batch:
             raise ValueError(f"Batch: images must be (B, 3, H, W), got {tuple(self.images.shape)}")
         if not (len(self.sizes) == len(self.original_sizes) == len(self.indices) == count):
             raise ValueError(f"Batch: {count} images need as many sizes, original sizes and indices")
-        for name, given in (("targets", self.targets), ("lists of proposals", self.proposals)):
+        for name, given in (("targets", self.targets), ("lists of proposals", self.proposals), ("seeds", self.seeds)):
             if given is not None and len(given) != count:
                 raise ValueError(f"Batch: {count} images but {len(given)} {name}")
         height, width = self.images.shape[-2:]
@@ -151,4 +157,6 @@ def collate(samples: list[Sample], multiple: int = 1) -> Batch:
         indices=[s.index for s in samples],
         targets=targets if len(targets) == len(samples) else None,
         proposals=proposals if len(proposals) == len(samples) else None,
+        seeds=[s.seed for s in samples],
+        unreadable={name: why for s in samples for name, why in s.unreadable.items()},
     )

@@ -29,9 +29,10 @@ from detection.data.dataset import DetectionDataset, loader
 from detection.data.order import EvaluationOrder, TrainingOrder
 from detection.engine.datasets import load_splits
 from detection.engine.journal import Journal
-from detection.engine.loop import Found, Loop, LoopSettings
+from detection.engine.loop import Loop, LoopSettings
 from detection.engine.optimizer import build_optimizer
 from detection.engine.run import learning_rate
+from detection.engine.task import Found
 from detection.errors import InputError
 from detection.evaluate.coco_ap import evaluate_coco
 from detection.evaluate.report import summary_table, to_json

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from detection.atomic import write_atomically
 from detection.cli.arguments import Parser, at_least
-from detection.engine.loop import Interrupted
 from detection.engine.provenance import versions
+from detection.engine.signals import Interrupted
 from detection.errors import InputError
 from detection.evaluate.compare_pages import Pages, terminal_text
 from detection.evaluate.paper_tables import paper_table

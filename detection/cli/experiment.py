@@ -54,7 +54,7 @@ def named(sources: list[str], classifiers: list[Classifier]) -> dict[str, Classi
 
 def follow(experiment: Callable[[], Report], folder: Path) -> int:
     """`finish` what an experiment that trains gives; where a signal stopped it, 128 + the signal."""
-    from detection.engine.loop import Interrupted
+    from detection.engine.signals import Interrupted
 
     try:
         report = experiment()

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 def follow(training: Callable[[], Findings | None]) -> int:
     """Run it, print what it found and wrote; 0 when done, 128 + n when stopped by signal n."""
-    from detection.engine.loop import Interrupted
+    from detection.engine.signals import Interrupted
 
     try:
         found = training()
     except Interrupted as stop:
-        print(f"{stop}: the run is saved; go on with --resume true")
+        print(f"{stop}: the run is saved; go on with --resume true", flush=True)
         return 128 + stop.signal
     if found is None:
         return 0

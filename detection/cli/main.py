@@ -5,6 +5,7 @@ Nothing heavy is imported before the command is known, so that help is instant.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -26,6 +27,22 @@ EXPERIMENTS = {
     "lesion": "test error without single blocks of trained nets",
     "summary": "depth, parameters, multiply-adds and memory of nets",
 }
+
+OTHERS = "another process of this job has ended, and this one with it: the cause is what that one says"
+MEMORY = (
+    "out of memory; lower train.batch, --batch, input.train_short_sides or input.long_side, or raise train.accumulate"
+)
+MENDABLE = {
+    "out of memory": MEMORY,
+    "not enough memory": MEMORY,
+    "DataLoader worker": "{reason}: a process that loads images was killed, mostly by the system for want of "
+    "memory; lower input.workers, and go on with --resume true",
+    "onnection closed by peer": OTHERS,
+    "onnection reset by peer": OTHERS,
+    "Broken pipe": OTHERS,
+    "Timed out waiting": OTHERS,
+}
+"""What torch says in a RuntimeError of what a user can mend, and the line for it."""
 
 HELP = """usage: frcnn COMMAND [options]
 
@@ -73,19 +90,31 @@ def _run(name: str, arguments: list[str]) -> int:
         return _refuse(str(error))
     except PermissionError as error:
         return _refuse(f"{error.filename}: no permission ({error.strerror})")
+    except MemoryError:
+        return _refuse(MEMORY)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except RuntimeError as error:
-        if "out of memory" not in str(error):
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
             raise
-        return _refuse(
-            "the device is out of memory; lower train.batch, --batch, input.train_short_sides or input.long_side"
-        )
+        return _refuse(f"{error.filename or 'a file'}: {error.strerror}")
+    except RuntimeError as error:
+        cure = next((cure for sign, cure in MENDABLE.items() if sign in str(error)), None)
+        if cure is None or (cure is OTHERS and os.environ.get("WORLD_SIZE", "1") == "1"):
+            raise
+        return _refuse(cure.format(reason=str(error).split(". ")[0]))
 
 
 def _refuse(message: str) -> int:
-    print(f"frcnn: error: {' '.join(message.split())}", file=sys.stderr)
+    """Print the line, once for all processes of a job that meet the same."""
+    line = " ".join(message.split())
+    if "WORLD_SIZE" in os.environ:
+        from detection.parallel import says_first
+
+        if not says_first(line):
+            return 2
+    print(f"frcnn: error: {line}", file=sys.stderr, flush=True)
     return 2

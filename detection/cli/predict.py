@@ -6,55 +6,114 @@ import argparse
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detection.cli.arguments import Parser, at_least, share
-from detection.cli.testing import add_testing, improve, improves, load_detectors
+from detection.cli.testing import IMPROVEMENTS, add_testing, improve, improves, load_detectors
 from detection.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from detection.predict.bulk import Done
+    from detection.predict.detector import Detector
+    from detection.predict.improved import ImprovedDetector
 
 DESCRIPTION = """Detect objects in images, folders and globs. Writes predictions.json, with boxes as x1 y1 x2 y2 in
 pixels of the original image, upright by its EXIF orientation, and a picture of each image with its detections.
-Several checkpoints of the same classes are an ensemble."""
+Several checkpoints of the same classes are an ensemble. Under torchrun every process takes its share of the images.
+What is interrupted goes on with --resume."""
 
 
 def main(arguments: list[str]) -> int:
     args = _parse(arguments)
 
     from detection import parallel
-    from detection.data.image import read_image
+    from detection.lock import claim
+    from detection.predict.bulk import Done, batches_of
     from detection.predict.collect import collect_images, picture_names
-    from detection.predict.output import to_records, write_json
 
     images = collect_images(args.images)
-    detectors, _ = load_detectors(args, parallel.choose_device(args.device))
+    device = parallel.start(parallel.choose_device(args.device))
+    try:
+        detector = _detector(args, device)
+        lock = claim(args.output)
+        try:
+            done = Done(args.output, _settings(args))
+            discarded = parallel.on_first(lambda: done.discard() if not args.resume else 0)
+            parallel.on_first(done.read)  # before any process writes: all must share out the same batches
+            batches = batches_of(images, args.batch)
+            left = parallel.from_first([i for i, paths in enumerate(batches) if not done.has(paths)])
+            if parallel.rank() == 0:
+                _tell(len(images), discarded, sum(len(batches[i]) for i in left))
+            names = dict(zip(images, picture_names(images)))
+            _predict(args, detector, [batches[i] for i in left[parallel.rank() :: parallel.world()]], names)
+            parallel.gather(None)  # nobody merges before all have written
+            parallel.on_first(lambda: _finish(args.output, done, batches))
+        finally:
+            if lock:
+                lock.release()
+    finally:
+        parallel.stop()
+    return 0
+
+
+def _detector(args: argparse.Namespace, device: torch.device) -> Detector | ImprovedDetector:
+    detectors, _ = load_detectors(args, device)
     if args.short_side:
         detectors = [
             replace(d, short_side=args.short_side, long_side=max(d.long_side, args.short_side)) for d in detectors
         ]
-    detector = improve(detectors, args) if improves(args) else detectors[0]
-    names = dict(zip(images, picture_names(images)))
-    records: list[dict[str, Any]] = []
-    skipped: list[str] = []
-    for start in range(0, len(images), args.batch):
-        pixels = {}
-        for path in images[start : start + args.batch]:
-            try:
-                pixels[path] = read_image(path)
-            except InputError as error:
-                if args.invalid == "error":
-                    raise
-                skipped.append(str(error))
-        for path, found in zip(pixels, detector(list(pixels.values()))):
-            found = found.above(args.score)
-            records.append(to_records(str(path), found, detector.class_names))
-            if not args.no_pictures:
-                _draw(args.output / names[path], pixels[path], found, detector.class_names)
-    write_json(args.output / "predictions.json", records)
+    return improve(detectors, args) if improves(args) else detectors[0]
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What decides which detections an image has."""
+    from detection.checkpoint import digest
+
+    names = ("score", "short_side", "batch", "invalid", *IMPROVEMENTS)
+    return {"checkpoint": [digest(path) for path in args.checkpoint], **{name: getattr(args, name) for name in names}}
+
+
+def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]], names: dict[Path, str]) -> None:
+    """Detect in this process's batches, writing each down before the next."""
+    from detection import parallel
+    from detection.data.image import read_image
+    from detection.predict.bulk import Writer
+    from detection.predict.output import to_records
+
+    with Writer(args.output, parallel.rank(), _settings(args)) as writer:
+        for paths in batches:
+            pixels, skipped = {}, []
+            for path in paths:
+                try:
+                    pixels[path] = read_image(path)
+                except InputError as error:
+                    if args.invalid == "error":
+                        raise
+                    skipped.append(str(error))
+            records = []
+            for path, found in zip(pixels, detector(list(pixels.values()))):
+                found = found.above(args.score)
+                records.append(to_records(str(path), found, detector.class_names))
+                if not args.no_pictures:
+                    _draw(args.output / names[path], pixels[path], found, detector.class_names)
+            writer.write(paths, records, skipped)
+
+
+def _tell(images: int, discarded: int, left: int) -> None:
+    if discarded:
+        print(f"begins anew; --resume would have kept {discarded} images that are done")
+    elif left < images:
+        print(f"goes on: {images - left} of {images} images are done")
+
+
+def _finish(folder: Path, done: Done, batches: list[list[Path]]) -> None:
+    records, skipped = done.merge(batches)
     count = sum(len(record["detections"]) for record in records)
-    print(f"{count} detections in {len(records)} images: {args.output / 'predictions.json'}")
+    print(f"{count} detections in {len(records)} images: {folder / 'predictions.json'}")
     if skipped:
         print(f"skipped {len(skipped)} images; the first: {skipped[0]}")
-    return 0
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -83,6 +142,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--invalid", choices=["error", "skip"], default="error", help="unreadable images: stop, or skip"
     )
+    parser.add_argument("--resume", action="store_true", help="go on with what was interrupted in --output")
     parser.add_argument("--no-pictures", action="store_true", help="write only the JSON")
     return parser
 

@@ -50,6 +50,8 @@ class InputConfig:
     """batches hold images that are all wide or all tall, which saves padding"""
     workers: int = 2
     """processes that load images; 0 loads in the main one"""
+    skip_unreadable: int = 0
+    """training images of the whole run that others stand in for when they cannot be read; one more stops it"""
 
 
 @dataclass

@@ -39,6 +39,8 @@ class TrainConfig:
     """rate at the first iteration, as a share of `lr`"""
     clip: float | None = None
     """largest gradient norm"""
+    skip_nonfinite: int = 0
+    """steps of the whole run whose loss or gradient is not finite that are left out; one more stops it"""
     amp: Literal["off", "bf16", "fp16"] = "off"
     """mixed precision"""
     ema: float | None = None

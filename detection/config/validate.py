@@ -37,6 +37,9 @@ def validate(config: Config) -> None:
     _require(
         0 <= config.input.min_visibility < 1, "input.min_visibility", config.input.min_visibility, "must lie in [0, 1)"
     )
+    _require(
+        config.input.skip_unreadable >= 0, "input.skip_unreadable", config.input.skip_unreadable, "must be 0 or more"
+    )
     _require(config.input.workers >= 0, "input.workers", config.input.workers, "must be 0 or more")
     for i, transform in enumerate(config.input.augment):
         _require(
@@ -228,6 +231,7 @@ def _train(train: TrainConfig) -> None:
         _require(value is None or value >= 0, f"train.{key}", value, "must be 0 or more")
     _require(train.warmup >= 0, "train.warmup", train.warmup, "must be 0 or more")
     _require(train.ema is None or 0 < train.ema < 1, "train.ema", train.ema, "must lie between 0 and 1")
+    _require(train.skip_nonfinite >= 0, "train.skip_nonfinite", train.skip_nonfinite, "must be 0 or more")
     _require(train.clip is None or train.clip > 0, "train.clip", train.clip, "must be positive")
     for key in ("evaluate_every", "log_every", "checkpoint_every", "patience"):
         value = getattr(train, key)

@@ -43,7 +43,10 @@ class Augmentation:
         """
         if self._pipeline is None:
             return image, boxes, np.arange(len(boxes))
+        import cv2  # comes with albumentations, and is as slow to import
+
         self._pipeline.set_random_seed(seed)
+        cv2.setRNGSeed(seed & 0x7FFFFFFF)  # its Gaussian noise draws from OpenCV's global state instead
         done = self._pipeline(image=image, bboxes=boxes, rows=np.arange(len(boxes)))
         changed = np.asarray(done["bboxes"], dtype=np.float32).reshape(-1, 4)
         return done["image"], changed, np.asarray(done["rows"], dtype=np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,11 @@ from detection.data.augment import Augmentation
 from detection.data.image import read_image, resize_image, resize_size
 from detection.data.index import AnnotationIndex
 from detection.data.order import Draw
+from detection.errors import InputError
 from detection.records import Sample, Target, collate
+
+STAND_INS = 10
+"""Images tried in place of one that cannot be read."""
 
 
 class DetectionDataset(Dataset[Sample]):
@@ -28,6 +33,9 @@ class DetectionDataset(Dataset[Sample]):
 
     proposals: of each image, (P, 4) float32 in its original pixels; they change with the image, and what augmentation
     leaves little of is dropped like a box. None where the network proposes itself.
+
+    Of a training image that cannot be read, `input.skip_unreadable` lets another one stand in, which follows from the
+    draw alone: the same after a restart and for any number of processes.
     """
 
     def __init__(
@@ -38,11 +46,26 @@ class DetectionDataset(Dataset[Sample]):
         self.long_side = config.long_side
         self.augment = Augmentation(config.augment if training else [], config.min_visibility)
         self.proposals = proposals
+        self.replaces = training and config.skip_unreadable > 0
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, draw: Draw) -> Sample:
+        if not self.replaces:
+            return self._sample(draw)
+        rows = np.random.default_rng((draw.seed, 1)).permutation(len(self))[:STAND_INS]
+        unreadable: dict[str, str] = {}
+        for row in [draw.row, *rows.tolist()]:
+            try:
+                return replace(self._sample(replace(draw, row=row)), unreadable=unreadable)
+            except InputError as error:
+                unreadable[str(self.index.path(row))] = str(error)
+        raise InputError(
+            f"{self.index.path(draw.row)}: cannot be read, and neither can {STAND_INS} others in its place"
+        )
+
+    def _sample(self, draw: Draw) -> Sample:
         image = read_image(self.index.path(draw.row))
         original = (image.shape[0], image.shape[1])
         boxes, labels, ignored = self._annotations(draw.row, original)
@@ -64,7 +87,7 @@ class DetectionDataset(Dataset[Sample]):
         )
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
         proposed = None if self.proposals is None else torch.from_numpy(proposals)
-        return Sample(pixels, target, original, draw.row, proposed)
+        return Sample(pixels, target, original, draw.row, proposed, draw.seed)
 
     def _annotations(self, row: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows = self.index.rows(row)

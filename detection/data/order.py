@@ -14,7 +14,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Draw:
-    """One image of a batch: its row in the dataset, the seed of its augmentation, its short side in pixels."""
+    """One image of a batch: its row in the dataset, the seed of all that is random about it (augmentation, sampling of
+    anchors and regions), its short side in pixels."""
 
     row: int
     seed: int
@@ -99,16 +100,22 @@ class TrainingOrder:
 
 
 class EvaluationOrder:
-    """Every image once, over all processes together: process r takes rows r, r + world, ..."""
+    """Every image once, over all processes together: process r takes batches r, r + world, ...
+
+    The batches are those of one process, since the padding of an image depends on the others in its batch. The seed of
+    an image is its row: it has the same anchors and regions sampled in every evaluation.
+    """
 
     def __init__(self, count: int, batch: int, short_side: int, rank: int = 0, world: int = 1) -> None:
-        self.rows = range(rank, count, world)
+        self.count = count
         self.batch = batch
         self.short_side = short_side
+        self.starts = range(rank * batch, count, world * batch)
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch)
+        return len(self.starts)
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        for i in range(0, len(self.rows), self.batch):
-            yield [Draw(row, 0, self.short_side) for row in self.rows[i : i + self.batch]]
+        for start in self.starts:
+            rows = range(start, min(start + self.batch, self.count))
+            yield [Draw(row, row, self.short_side) for row in rows]

@@ -27,10 +27,12 @@ from detection.data.dataset import DetectionDataset
 from detection.engine.datasets import Splits
 from detection.engine.detector import DetectorProblem
 from detection.engine.journal import Journal
-from detection.engine.loop import Found, Task
 from detection.engine.proposal_cache import load_proposals, propose, save_proposals
-from detection.engine.run import Findings, refuse_other_settings, run
+from detection.engine.run import Findings, run
+from detection.engine.settings import refuse_other_settings
+from detection.engine.task import Found, Task
 from detection.errors import InputError
+from detection.lock import claim
 from detection.model.faster_rcnn import FasterRCNN
 from detection.records import Batch
 
@@ -65,9 +67,18 @@ ones."""
 def train_alternating(config: Config, splits: Splits, device: torch.device) -> Findings | None:
     """All four steps; the last one's findings, with `best.pt` and what it finds in the folder above. Ranks other than
     the first return None. Raises like `run`, and where finished steps had other data, model or lengths."""
+    lock = claim(Path(config.output))
+    try:
+        return _four_steps(config, splits, device)
+    finally:
+        if lock:
+            lock.release()
+
+
+def _four_steps(config: Config, splits: Splits, device: torch.device) -> Findings | None:
     folder = Path(config.output)
     # The first rank's answer, since it may have begun the first step before another one looks.
-    begun = parallel.from_first(any((folder / name).exists() for name in ("step1", "last.pt")))
+    begun = parallel.from_first((folder / "step1").exists() or checkpoint.has_run(folder))
     if begun and not config.resume:
         raise InputError(f"{folder}: holds a run already; go on with --resume true, or give another folder")
     if begun:

@@ -10,7 +10,7 @@ from backbones.classify.batches import ImageBatch, normalise
 from backbones.classify.images import ImageSet
 from backbones.classify.views import View, errors_of, probabilities
 from detection import parallel
-from detection.engine.loop import Found
+from detection.engine.task import Found
 from detection.errors import mending
 
 
@@ -52,14 +52,16 @@ class ClassificationTask:
         return errors_of(self._over_all_ranks(model, images), images.labels)
 
     def _over_all_ranks(self, model: nn.Module, images: ImageSet) -> Tensor:
-        """(N, K) probabilities; process r of w looks at images r, r + w, ..."""
-        rank, world = parallel.rank(), parallel.world()
-        mine = images if world == 1 else images.subset(range(rank, len(images), world))
-        with mending():
-            part = probabilities(model, mine, self.view, self.device, self.batch, self.workers)
-        if world == 1:
-            return part
-        scores = torch.empty(len(images), part.shape[1])
-        for r, found in enumerate(parallel.gather(part)):
-            scores[r::world] = found
+        """(N, K) probabilities; process r of w looks at batches r, r + w, ... of those of one process, since the last
+        bits of a net's output depend on the size of the batch."""
+        starts = range(parallel.rank() * self.batch, len(images), parallel.world() * self.batch)
+        mine = [row for start in starts for row in range(start, min(start + self.batch, len(images)))]
+        part = torch.empty(0, len(images.class_names))
+        if mine:
+            with mending():
+                chosen = images if len(mine) == len(images) else images.subset(mine)
+                part = probabilities(model, chosen, self.view, self.device, self.batch, self.workers)
+        scores = torch.empty(len(images), len(images.class_names))
+        for rows, found in parallel.gather((mine, part)):
+            scores[rows] = found
         return scores

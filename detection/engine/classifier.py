@@ -26,9 +26,10 @@ from detection.data.order import TrainingOrder
 from detection.engine.class_images import ClassSplits, augmentation, load_class_splits, view_of
 from detection.engine.classification_task import ClassificationTask
 from detection.engine.journal import Journal
-from detection.engine.loop import Task
 from detection.engine.restore import build_classifier
-from detection.engine.run import Findings, check_device, run
+from detection.engine.run import Findings, run
+from detection.engine.settings import check_device
+from detection.engine.task import Task
 from detection.errors import InputError, mending
 
 
@@ -39,6 +40,8 @@ def pretrain(config: PretrainConfig, splits: ClassSplits | None = None) -> Findi
     """
     check_net(config.net)
     device = parallel.start(parallel.choose_device(config.device))
+    if parallel.restarted():  # by torchrun, after a failure: what was saved is gone on with
+        config = replace(config, resume=True)
     try:
         check_device(config.train, config.net.norm, "net.norm", device)
         with mending():
@@ -69,6 +72,7 @@ class ClassifierProblem:
     """See `detection.engine.run.Problem`."""
 
     task = "classification"
+    skip_unreadable = 0
 
     def __init__(self, config: PretrainConfig, device: torch.device, splits: ClassSplits) -> None:
         self.config, self.device, self.splits = config, device, splits
@@ -78,11 +82,6 @@ class ClassifierProblem:
         self.augmentation = augmentation(config.input, splits.train)
         self.steps_per_epoch = self._order(0, 1).steps_per_epoch
         self.lines = splits.lines
-        for name, images in (("validation", splits.val), ("test", splits.test)):
-            if images is not None and len(images) < parallel.world():
-                raise InputError(
-                    f"{len(images)} {name} images cannot be shared by {parallel.world()} processes; start fewer"
-                )
         if self.metric == "top5_error" and len(self.classes) <= 5:
             raise InputError(f"train.metric: top5_error has no meaning for {len(self.classes)} classes; use top1_error")
 
@@ -100,6 +99,10 @@ class ClassifierProblem:
         draws = ([(draw.row, draw.seed) for draw in batch] for batch in self._order(start, stop))
         pin = self.device.type == "cuda"
         return training_batches(self.splits.train, self.augmentation, draws, self.config.input.workers, pin)
+
+    def images_of(self, iteration: int) -> list[str]:
+        train = self.splits.train
+        return [train.called(draw.row) for draw in self._order(0, 1).step(iteration)]
 
     def learning(self, journal: Journal | None) -> Task:
         config = self.config

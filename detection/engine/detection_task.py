@@ -14,10 +14,10 @@ from detection.data.image import read_image
 from detection.data.index import AnnotationIndex
 from detection.data.order import EvaluationOrder
 from detection.engine.journal import Journal
-from detection.engine.loop import Found
+from detection.engine.task import Found
 from detection.evaluate.coco_ap import CocoResult, evaluate_coco
 from detection.evaluate.results import ground_truth, to_results
-from detection.evaluate.run import run_detector
+from detection.evaluate.run import joined, run_detector
 from detection.model.faster_rcnn import FasterRCNN
 from detection.predict.draw import contact_sheet, draw
 from detection.records import Batch, Detections
@@ -59,7 +59,7 @@ class DetectionTask:
 
     def losses(self, model: nn.Module, batch: Batch) -> Found:
         batch = batch.to(self.device)
-        return Found(model(batch), len(batch.indices))
+        return Found(model(batch), len(batch.indices), unreadable=batch.unreadable)
 
     def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
         """The 12 COCO numbers and the validation losses, `loss` being their sum; the same on every rank."""
@@ -82,12 +82,7 @@ class DetectionTask:
         order = EvaluationOrder(len(self.dataset), self.batch, self.short_side, parallel.rank(), parallel.world())
         batches = loader(self.dataset, order, self.workers, model.size_multiple, pin=self.device.type == "cuda")
         mine = run_detector(model, batches, self.device, losses=True)
-        parts = parallel.gather(mine)
-        images = sum(len(p.rows) for p in parts)
-        names = next((p.losses for p in parts if p.losses), {})
-        losses = {n: sum(p.losses.get(n, 0.0) * len(p.rows) for p in parts) / images for n in names}
-        pairs = sorted(((r, d) for p in parts for r, d in zip(p.rows, p.detections)), key=lambda pair: pair[0])
-        return [r for r, _ in pairs], [d for _, d in pairs], losses
+        return joined(parallel.gather(mine))
 
 
 def beside_truth(index: AnnotationIndex, found: dict[int, Detections], count: int) -> np.ndarray:

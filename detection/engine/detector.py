@@ -22,9 +22,9 @@ from detection.data.order import TrainingOrder
 from detection.engine.datasets import Splits
 from detection.engine.detection_task import DetectionTask
 from detection.engine.journal import Journal
-from detection.engine.loop import Task
 from detection.engine.restore import bottleneck_stride, detector_checkpoint
 from detection.engine.run import Findings
+from detection.engine.task import Task
 from detection.errors import InputError
 from detection.evaluate.report import per_class_table, summary_table, to_json
 from detection.evaluate.results import write_results
@@ -44,6 +44,7 @@ class DetectorProblem:
         self.config, self.device, self.splits = config, device, splits
         self.classes = splits.train.class_names
         self.metric: str = config.train.metric
+        self.skip_unreadable = config.input.skip_unreadable
         self.steps_per_epoch = self._order(0, 1).steps_per_epoch
         val = len(splits.val) if splits.val else 0
         counts = f"{len(splits.train)} training and {val} validation images, {len(self.classes)} classes"
@@ -75,6 +76,10 @@ class DetectorProblem:
         assert isinstance(model, FasterRCNN)
         pin, workers = self.device.type == "cuda", self.config.input.workers
         return iter(loader(self._training_set(), self._order(start, stop), workers, model.size_multiple, pin))
+
+    def images_of(self, iteration: int) -> list[str]:
+        train = self.splits.train
+        return [str(train.path(draw.row)) for draw in self._order(0, 1).step(iteration)]
 
     def learning(self, journal: Journal | None) -> Task:
         config = self.config

@@ -1,7 +1,7 @@
 """What a run tells: progress on the terminal, `metrics.jsonl`, `results.csv` and TensorBoard.
 
 `metrics.jsonl` has a line per report, `results.csv` a row per evaluation. A resumed run cuts off what was written past
-the checkpoint, so that no iteration appears twice.
+the checkpoint, in all three, so that no iteration appears twice.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -29,14 +30,18 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from detection.atomic import write_atomically
+from detection.atomic import cannot_write, write_atomically
+from detection.engine.event_files import cut_events
 
 HEADLINE = ("AP", "AP50", "AP75", "top1_error", "top5_error", "loss")
 """Validation metrics that the terminal shows; the files have all of them."""
 
 
 class Journal:
-    """Reports of one run of `total` iterations, from iteration `start` on, into `folder` and on the terminal."""
+    """Reports of one run of `total` iterations, from iteration `start` on, into `folder` and on the terminal.
+
+    Whatever writes raises `InputError` where the disk is full or the folder has gone.
+    """
 
     def __init__(self, folder: Path, total: int, start: int = 0) -> None:
         from torch.utils.tensorboard import SummaryWriter  # slow to import
@@ -46,7 +51,11 @@ class Journal:
         self.start = start
         self._rows = _rows_until(folder / "metrics.jsonl", start)
         write_atomically(folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in self._rows).encode())
-        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1 if start else None)
+        if (folder / "results.csv").exists():
+            self._write_table()
+        with self._writing("tensorboard"):
+            cut_events(folder / "tensorboard", start)
+            self._events = SummaryWriter(str(folder / "tensorboard"))
         self._began = time.monotonic()
         self._console = Console(highlight=False)
         self._step: Callable[[int], None] | None = None
@@ -87,6 +96,12 @@ class Journal:
     def evaluation(self, iteration: int, values: dict[str, float]) -> None:
         """Validation metrics and losses."""
         self._write("val", iteration, values)
+        self._write_table()
+        shown = [f"{name} {values[name]:.3f}" for name in HEADLINE if name in values]
+        if shown:
+            self.say(f"iteration {iteration}, validation: {'  '.join(shown)}")
+
+    def _write_table(self) -> None:
         rows = [r for r in self._rows if r["kind"] == "val"]
         names = dict.fromkeys(name for row in rows for name in row if name != "kind")
         with io.StringIO(newline="") as table:
@@ -94,24 +109,38 @@ class Journal:
             writer.writeheader()
             writer.writerows(rows)
             write_atomically(self.folder / "results.csv", table.getvalue().encode())
-        shown = [f"{name} {values[name]:.3f}" for name in HEADLINE if name in values]
-        if shown:
-            self.say(f"iteration {iteration}, validation: {'  '.join(shown)}")
 
     def picture(self, name: str, iteration: int, picture: np.ndarray) -> None:
         """(H, W, 3) uint8 for TensorBoard."""
-        self._events.add_image(name, picture, iteration, dataformats="HWC")
+        with self._writing("tensorboard"):
+            self._events.add_image(name, picture, iteration, dataformats="HWC")
+
+    def flush(self) -> None:
+        """Have all that was reported on disk."""
+        with self._writing("tensorboard"):
+            self._events.flush()
+        with self._writing("metrics.jsonl"), (self.folder / "metrics.jsonl").open("rb") as file:
+            os.fsync(file.fileno())
 
     def close(self) -> None:
-        self._events.close()
+        with self._writing("tensorboard"):
+            self._events.close()
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise cannot_write(self.folder / name, error) from error
 
     def _write(self, kind: str, iteration: int, values: dict[str, float]) -> None:
         row = {"kind": kind, "iteration": iteration, **{k: float(f"{v:.6g}") for k, v in values.items()}}
         self._rows.append(row)
-        with (self.folder / "metrics.jsonl").open("a") as file:
+        with self._writing("metrics.jsonl"), (self.folder / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
-        for name, value in values.items():
-            self._events.add_scalar(f"{kind}/{name}", value, iteration)
+        with self._writing("tensorboard"):
+            for name, value in values.items():
+                self._events.add_scalar(f"{kind}/{name}", value, iteration)
 
     def _remaining(self, iteration: int) -> timedelta:
         seconds = (time.monotonic() - self._began) / max(iteration - self.start, 1) * (self.total - iteration)
@@ -121,8 +150,9 @@ class Journal:
 def _rows_until(path: Path, iteration: int) -> list[dict[str, Any]]:
     """Reports up to `iteration`: those past the checkpoint that a run goes on from are made again."""
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):  # a killed run may leave half a line
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        # A killed run may leave half a line, a machine without power zeros.
+        with contextlib.suppress(json.JSONDecodeError, TypeError, KeyError):
             row = json.loads(line)
             if row["iteration"] <= iteration:
                 rows.append(row)

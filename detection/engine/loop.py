@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import signal
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,40 +18,25 @@ from detection import parallel
 from detection.engine.ema import AveragedModel
 from detection.engine.journal import Journal
 from detection.engine.learning_rate import LearningRate
+from detection.engine.signals import Interrupted, Signals
+from detection.engine.skips import Skips
+from detection.engine.task import Task
+from detection.engine.window import Window
 from detection.errors import InputError
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 AGREE_EVERY = 10
-"""Iterations after which several processes ask each other for signals; asking at each would make a GPU wait."""
+"""Iterations after which several GPUs ask each other for signals; asking at each would make them wait."""
 
 LOWER_IS_BETTER = ("loss", "top1_error", "top5_error")
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a task finds of a batch. losses: by name, their sum is minimised; images: in the batch; observed: scalars
-    to report with the losses, `error` being the share of wrong images."""
-
-    losses: dict[str, Tensor]
-    images: int
-    observed: dict[str, Tensor] = field(default_factory=dict)
-
-
-class Task(Protocol):
-    """What is learned."""
-
-    def losses(self, model: nn.Module, batch: Any) -> Found:
-        """One forward pass over a batch."""
-
-    def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
-        """Metrics of the model on the validation split; on every rank the same."""
-
-
-@dataclass(frozen=True)
 class LoopSettings:
     """total: iterations; the *_every: iterations between; splits: passes an iteration; metric: what decides which
-    weights are best; patience: evaluations without improvement before stopping."""
+    weights are best; patience: evaluations without improvement before stopping; skip_nonfinite: steps, and
+    skip_unreadable: images, that may be left out before the run stops."""
 
     total: int
     splits: int
@@ -65,24 +50,22 @@ class LoopSettings:
     checkpoint_every: int
     metric: str
     patience: int | None
+    skip_nonfinite: int = 0
+    skip_unreadable: int = 0
 
 
 @dataclass
 class Progress:
-    """How far a run is; saved with every checkpoint."""
+    """How far a run is; saved with every checkpoint. best_iteration: whose weights `best.pt` holds; skipped: steps left
+    out; unreadable: images that others stood in for."""
 
     iteration: int = 0
     best: float | None = None
+    best_iteration: int = 0
     stale: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
-
-
-class Interrupted(Exception):
-    """The run was asked to stop, finished its step and saved. `signal` says by which signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.signal = number
+    skipped: int = 0
+    unreadable: list[str] = field(default_factory=list)
 
 
 class Loop:
@@ -116,14 +99,18 @@ class Loop:
         self.device = next(model.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.amp == "fp16")
         self.progress = Progress()
-        self._window = _Window(self.device)
+        self.window = Window(self.device)
+        self._skips = Skips(settings.skip_nonfinite, settings.skip_unreadable, journal)
 
-    def run(self, batches: Iterator[Any]) -> None:
-        """Train from the present iteration to the last, or until patience ends. Raises `Interrupted` on a signal."""
+    def run(self, batches: Iterator[Any], images_of: Callable[[int], list[str]] = lambda iteration: []) -> None:
+        """Train from the present iteration to the last, or until patience ends. Raises `Interrupted` on a signal.
+
+        images_of: names of the images of an iteration, from 0, for messages.
+        """
         settings, progress = self.settings, self.progress
         if self._out_of_patience():  # a run that had stopped is gone on with
             return
-        with self.journal.progress() if self.journal else contextlib.nullcontext(), _Signals() as signals:
+        with self.journal.progress() if self.journal else contextlib.nullcontext(), Signals() as signals:
             while progress.iteration < settings.total:
                 self._step(batches)
                 progress.iteration += 1
@@ -131,15 +118,17 @@ class Loop:
                 if self.journal:
                     self.journal.step(progress.iteration)
                 evaluated = last or progress.iteration % settings.evaluate_every == 0
-                if evaluated or progress.iteration % settings.log_every == 0:
+                reported = evaluated or progress.iteration % settings.log_every == 0
+                if reported or self.device.type == "cpu":
+                    self._look(images_of)
+                if reported:
                     self._report()
-                if evaluated:
-                    self._evaluate()
+                better = evaluated and self._evaluate()
                 asked = self._asked_to_stop(signals.received)
                 stop = asked or (evaluated and self._out_of_patience())
                 if evaluated or stop or progress.iteration % settings.checkpoint_every == 0:
-                    self._report()  # like above, refuses to save weights that are no longer finite
-                    self.save("last")
+                    self._look(images_of)
+                    self._keep(better)
                 if asked:
                     raise Interrupted(asked)
                 if stop:
@@ -154,10 +143,13 @@ class Loop:
     def _step(self, batches: Iterator[Any]) -> None:
         """One optimiser step. Everything random in it follows from the seed, the iteration and the rank."""
         settings, iteration = self.settings, self.progress.iteration
-        torch.manual_seed(int(np.random.SeedSequence((settings.seed, iteration, settings.rank)).generate_state(1)[0]))
+        _seed_all(settings.seed, iteration, settings.rank)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(iteration)
         self.model.train()
+        buffers = [b.clone() for b in self.model.buffers()] if settings.skip_nonfinite else []
+        sums: dict[str, Tensor] = {}
+        images = 0
         for part in range(settings.splits):
             batch = next(batches)
             waits = part < settings.splits - 1 and isinstance(self.model, nn.parallel.DistributedDataParallel)
@@ -167,43 +159,65 @@ class Loop:
                     found = self.task.losses(self.model, batch)
                     total = torch.stack(list(found.losses.values())).sum()
                 self.scaler.scale(total / settings.splits).backward()
-            self._window.add(found, total, found.images * settings.world)
+            for name, value in {"loss": total, **found.losses, **found.observed}.items():
+                sums[name] = sums.get(name, 0) + value.detach().float() / settings.splits
+            images += found.images
+            self._skips.unreadable |= found.unreadable
             if self.rate.needs_error:
                 errors = parallel.gather(float(found.observed["error"]))
                 self.rate.saw_error(sum(errors) / len(errors))
+        self._update(sums, images * settings.world, buffers)
+
+    def _update(self, sums: dict[str, Tensor], images: int, buffers: list[Tensor]) -> None:
+        """Move the weights, unless a loss or the gradient is not finite; `buffers` then come back."""
+        settings, sizes = self.settings, []
         if settings.clip is not None:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
-        self.scaler.step(self.optimizer)
+            sizes = [nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)]
+        elif not self.scaler.is_enabled():
+            gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+            sizes = [torch.stack(torch._foreach_norm(gradients)).sum()]
+        names, values = list(sums), torch.stack(list(sums.values()))
+        if self.scaler.is_enabled():  # gradients that overflow are the scaler's business
+            sizes = []
+        watched = torch.cat([values, *(size.detach().float().view(1) for size in sizes)])
+        sound = self._skips.saw(self.progress.iteration, [*names, "gradient"][: len(watched)], watched)
+        self.window.add(names, values, images, sound)
+        if self.optimizer.defaults.get("fused"):
+            _step_where(self.optimizer, self.scaler, sound)
+        elif self.scaler.is_enabled() or bool(sound):
+            self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+        for buffer, before in zip(self.model.buffers(), buffers):
+            buffer.copy_(torch.where(sound, buffer, before))
         if self.average:
             self.average.update(self.model)
 
+    def _look(self, images_of: Callable[[int], list[str]]) -> None:
+        """Count what was left out since the last look; too much of it ends the run."""
+        progress = self.progress
+        progress.skipped = self._skips.count_nonfinite(progress.skipped, images_of)
+        progress.unreadable = self._skips.count_unreadable(progress.unreadable)
+
     def _report(self) -> None:
-        if not self._window.count:
-            return
-        values, images_per_second = self._window.close()
+        values, images_per_second = self.window.close()
         iteration = self.progress.iteration
-        wrong = [name for name, value in values.items() if not np.isfinite(value)]
-        if wrong:
-            raise InputError(
-                f"iteration {iteration}: {', '.join(wrong)} no longer finite; "
-                "lower train.lr, set train.clip, or go on from the last checkpoint with --resume true"
-            )
-        if self.journal:
+        if self.journal and values:
             self.journal.report(iteration, {**values, "lr": self.rate(iteration - 1)}, images_per_second)
 
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> bool:
+        """Whether the weights are the best so far."""
         progress, metric = self.progress, self.settings.metric
         began = time.monotonic()
         model = self.evaluated_model()
+        self._refuse_broken_weights()
         parallel.share_buffers(model)  # what is measured is then what the first rank saves
         progress.metrics = self.task.evaluate(model, progress.iteration)
-        self._window.pause(time.monotonic() - began)
+        self.window.pause(time.monotonic() - began)
         if not progress.metrics:  # nothing to validate on: the newest weights are the best known
-            self.save("best")
-            return
+            progress.best_iteration = progress.iteration
+            return True
         if self.journal:
             self.journal.evaluation(progress.iteration, progress.metrics)
         value = progress.metrics[metric]
@@ -212,15 +226,35 @@ class Loop:
         self.rate.saw_evaluation(better)
         progress.stale = 0 if better else progress.stale + 1
         if better:
-            progress.best = value
+            progress.best, progress.best_iteration = value, progress.iteration
+        return better
+
+    def _keep(self, better: bool) -> None:
+        """Save; the best after the last, which can make up for it where the run is killed between the two."""
+        self._refuse_broken_weights()
+        self.save("last")
+        if better:
             self.save("best")
+
+    def _refuse_broken_weights(self) -> None:
+        """Weights that are not finite are neither measured nor saved."""
+        for model in {self.model, self.evaluated_model()}:
+            state = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
+            sizes = torch.stack([size.float() for size in torch._foreach_norm(list(state.values()), torch.inf)])
+            broken = [name for name, finite in zip(state, sizes.isfinite().tolist()) if not finite]
+            if broken:
+                raise InputError(
+                    f"iteration {self.progress.iteration}: weights are no longer finite, first {broken[0]}; lower "
+                    "train.lr or set train.clip, then go on from the last checkpoint with --resume true"
+                )
 
     def _asked_to_stop(self, received: int) -> int:
         """The signal that a rank has received, 0 for none. All ranks learn of it in the same step: one that left
         alone would keep the others waiting for its gradients."""
         if self.settings.world == 1:
             return received
-        return 0 if self.progress.iteration % AGREE_EVERY else max(parallel.gather(received))
+        every = 1 if self.device.type == "cpu" else AGREE_EVERY
+        return 0 if self.progress.iteration % every else max(parallel.gather(received))
 
     def _out_of_patience(self) -> bool:
         patience = self.settings.patience
@@ -231,62 +265,16 @@ class Loop:
         return True
 
 
-class _Window:
-    """Losses since the last report, summed on the device so that no step waits for them."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self._reset()
-
-    def _reset(self) -> None:
-        self.names: list[str] = []
-        self.sum: Tensor | None = None
-        self.count = 0
-        self.images = 0
-        self.began = time.monotonic()
-
-    def add(self, found: Found, total: Tensor, images: int) -> None:
-        parts = {"loss": total, **found.losses, **found.observed}
-        values = torch.stack([value.detach().float() for value in parts.values()])
-        self.names = list(parts)
-        self.sum = values if self.sum is None else self.sum + values
-        self.count += 1
-        self.images += images
-
-    def pause(self, seconds: float) -> None:
-        """Leave this time out of the speed."""
-        self.began += seconds
-
-    def close(self) -> tuple[dict[str, float], float]:
-        """Means since the last call, and images a second."""
-        assert self.sum is not None
-        values = dict(zip(self.names, (self.sum / self.count).tolist()))
-        speed = self.images / max(time.monotonic() - self.began, 1e-9)
-        self._reset()
-        return values, speed
+def _seed_all(seed: int, iteration: int, rank: int) -> None:
+    """Whatever a step draws from, it draws the same after a restart."""
+    state = [int(word) for word in np.random.SeedSequence((seed, iteration, rank)).generate_state(3)]
+    torch.manual_seed(state[0])
+    random.seed(state[1])
+    np.random.seed(state[2])
 
 
-class _Signals:
-    """While active, the first SIGINT or SIGTERM is remembered for the end of the step; a second one acts at once."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Signals:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(ValueError):  # not in the main thread: leave signals alone
-                self._before[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
-
-    def _receive(self, number: int, _: object) -> None:
-        self.received = number
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
+def _step_where(optimizer: Optimizer, scaler: torch.amp.GradScaler, sound: Tensor) -> None:
+    """A step that the device itself leaves out where it is not `sound`: nobody waits to know."""
+    if not scaler.is_enabled():  # a scaler tells the optimiser itself what overflowed
+        optimizer.found_inf = (~sound).float()  # type: ignore[attr-defined]
+    scaler.step(optimizer)

@@ -2,6 +2,7 @@
 
 config.yaml        everything that was set          versions.json     what it ran with
 last.pt            to go on from                    best.pt           to use
+previous.pt        the last.pt before               .lock             while a process writes here
 metrics.jsonl      a line per report                results.csv       a row per evaluation
 tensorboard/       scalars and pictures             and the findings of the problem
 """
@@ -9,14 +10,12 @@ tensorboard/       scalars and pictures             and the findings of the prob
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import yaml
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -27,18 +26,21 @@ from detection.config.training import TrainConfig
 from detection.engine.ema import AveragedModel
 from detection.engine.journal import Journal
 from detection.engine.learning_rate import LearningRate
-from detection.engine.loop import Loop, LoopSettings, Task
-from detection.engine.optimizer import build_optimizer
+from detection.engine.loop import Loop, LoopSettings
+from detection.engine.optimizer import build_optimizer, restore_optimizer
 from detection.engine.provenance import versions
+from detection.engine.settings import changed_settings
+from detection.engine.task import Task
 from detection.errors import InputError
+from detection.lock import FolderLock, claim
 
 
 class Problem(Protocol):
     """What is learned, from what.
 
     task: `detection` or `classification`, as checkpoints say; classes: names in label order; steps_per_epoch:
-    iterations; metric: of an evaluation, decides which weights are best; warmup_error: see `LearningRate`; lines: what
-    a user should know of the data.
+    iterations; metric: of an evaluation, decides which weights are best; warmup_error: see `LearningRate`;
+    skip_unreadable: images that others may stand in for; lines: what a user should know of the data.
     """
 
     task: str
@@ -46,6 +48,7 @@ class Problem(Protocol):
     steps_per_epoch: int
     metric: str
     warmup_error: float | None
+    skip_unreadable: int
     lines: list[str]
 
     def build(self, from_scratch: bool) -> nn.Module:
@@ -53,6 +56,9 @@ class Problem(Protocol):
 
     def batches(self, model: nn.Module, start: int, stop: int) -> Iterator[Any]:
         """Training batches from iteration `start` to `stop`."""
+
+    def images_of(self, iteration: int) -> list[str]:
+        """Names of the images, over all ranks, of an iteration from 0."""
 
     def learning(self, journal: Journal | None) -> Task:
         """Losses and validation, with drawings for the journal."""
@@ -76,20 +82,12 @@ def run(config: AnyConfig, problem: Problem, device: torch.device) -> Findings |
 
     Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
     """
-    return _Run(config, problem, device).run()
-
-
-def check_device(train: TrainConfig, norm: str, key: str, device: torch.device) -> None:
-    """Raise `InputError` for settings that `device` or the number of processes does not allow; `key` names `norm`."""
-    if device.type == "cpu" and train.amp == "fp16":
-        raise InputError("train.amp: fp16 needs a CUDA device; use bf16 or off")
-    if device.type == "cpu" and norm == "sync":
-        raise InputError(f"{key}: sync needs CUDA devices; use batch or group")
-    if train.batch % (parallel.world() * train.accumulate):
-        raise InputError(
-            f"train.batch: {train.batch} images cannot be shared by {parallel.world()} processes "
-            f"in {train.accumulate} parts each"
-        )
+    lock = claim(Path(config.output))
+    try:
+        return _Run(config, problem, device, lock).run()
+    finally:
+        if lock:
+            lock.release()
 
 
 def learning_rate(train: TrainConfig, total: int, warmup_error: float | None = None) -> LearningRate:
@@ -108,37 +106,18 @@ def learning_rate(train: TrainConfig, total: int, warmup_error: float | None = N
     )
 
 
-def changed_settings(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    """`key old -> new` of settings that differ, but for those that no result depends on."""
-    found: list[str] = []
-    for key in now.keys() & before.keys() - {"output", "resume", "device", "workers"}:
-        old, new = before[key], now[key]
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += changed_settings(old, new, f"{prefix}{key}.")
-        elif old != new:
-            found.append(f"{prefix}{key} {old} -> {new}")
-    return sorted(found)
-
-
-def refuse_other_settings(config: AnyConfig, keys: tuple[str, ...] = ("",)) -> None:
-    """Raise `InputError` where `config.output` holds a run whose settings that begin like `keys` were others."""
-    path = Path(config.output) / "config.yaml"
-    if not path.is_file():
-        return
-    changed = changed_settings(yaml.safe_load(path.read_text(encoding="utf-8")), to_dict(config))
-    other = [change for change in changed if change.startswith(keys)]
-    if other:
-        raise InputError(f"{path.parent}: was trained with other settings ({', '.join(other)}); use another --output")
+PROGRESS = ("best", "best_iteration", "stale", "skipped", "unreadable")
+"""Of the loop's progress, what only `last.pt` holds."""
 
 
 class _Run:
-    """The parts of one run, put together."""
+    """The parts of one run, put together. lock: of the folder, on the first rank."""
 
-    def __init__(self, config: AnyConfig, problem: Problem, device: torch.device) -> None:
-        self.config, self.problem, self.device = config, problem, device
+    def __init__(self, config: AnyConfig, problem: Problem, device: torch.device, lock: FolderLock | None) -> None:
+        self.config, self.problem, self.device, self.lock = config, problem, device, lock
         self.folder = Path(config.output)
         self.first = parallel.rank() == 0
-        saved = self._open_folder()
+        saved, self.warning = self._open_folder()
         torch.manual_seed(config.seed)
         self.model = problem.build(from_scratch=saved is None)
         train, epoch = config.train, problem.steps_per_epoch
@@ -157,34 +136,37 @@ class _Run:
     def run(self) -> Findings | None:
         """Train to the end, then look at the best weights and write what they achieve."""
         say = self.journal.say if self.journal else lambda _: None
-        for line in self.problem.lines:
+        for line in [*self.problem.lines, *([self.warning] if self.warning else [])]:
             say(line)
         start, total = self.loop.progress.iteration, self.loop.settings.total
         epochs = total / self.problem.steps_per_epoch
         say(f"iterations {start} to {total} ({epochs:.1f} epochs) on {self.device}, into {self.folder}")
-        self.loop.run(self.problem.batches(self.model, start, total))
+        self.loop.run(self.problem.batches(self.model, start, total), self.problem.images_of)
         findings = self._conclude()
         if self.journal:
             self.journal.close()
         return findings if self.first else None
 
-    def _open_folder(self) -> dict[str, Any] | None:
-        """Make the folder and return the checkpoint to go on from, if any."""
-        last = self.folder / "last.pt"
-        if (self.folder / "step1").exists():
-            raise InputError(f"{self.folder}: holds the four steps of alternating training; give another --output")
-        if last.exists() and not self.config.resume:
-            raise InputError(
-                f"{self.folder}: holds a run already; go on with --resume true, or give another folder with --output"
-            )
-        if self.first:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InputError(f"output: {self.folder} cannot be made ({error.strerror})") from error
-            if not os.access(self.folder, os.W_OK):
-                raise InputError(f"output: no permission to write into {self.folder}")
-        return checkpoint.load(last, self.problem.task) if last.exists() else None
+    def _open_folder(self) -> tuple[dict[str, Any] | None, str]:
+        """The checkpoint to go on from, if any, and a warning where it is not the newest."""
+        task, folder = self.problem.task, self.folder
+        saved: list[dict[str, Any] | None] = []
+
+        def look() -> str:
+            if (folder / "step1").exists():
+                raise InputError(f"{folder}: holds the four steps of alternating training; give another --output")
+            if checkpoint.has_run(folder) and not self.config.resume:
+                raise InputError(
+                    f"{folder}: holds a run already; go on with --resume true, or give another folder with --output"
+                )
+            found, warning = checkpoint.load_newest(folder, task)
+            saved.append(found)
+            return warning
+
+        warning = parallel.on_first(look)
+        if not self.first:  # the first rank has made sure that it can be read
+            saved.append(checkpoint.load_newest(folder, task)[0])
+        return saved[0], warning
 
     def _loop(self, total: int) -> Loop:
         train = self.config.train
@@ -208,6 +190,8 @@ class _Run:
             checkpoint_every=train.checkpoint_every or every,
             metric=self.problem.metric,
             patience=train.patience,
+            skip_nonfinite=train.skip_nonfinite,
+            skip_unreadable=self.problem.skip_unreadable,
         )
         model = self.model
         if parallel.world() > 1:
@@ -216,9 +200,14 @@ class _Run:
 
     def _save(self, name: str) -> None:
         """Write `last.pt` or `best.pt`; only the first rank writes."""
+        loop = self.loop
+        window = loop.window.state_dict() if name == "last" else {}
         if not self.first:
             return
-        loop = self.loop
+        if self.lock:
+            self.lock.check()
+        if self.journal:  # reports of what a checkpoint has done must not be lost where it is not
+            self.journal.flush()
         content = {
             "task": self.problem.task,
             "config": to_dict(self.config),
@@ -235,10 +224,11 @@ class _Run:
                 "optimizer": loop.optimizer.state_dict(),
                 "scaler": loop.scaler.state_dict(),
                 "rate": loop.rate.state_dict(),
-                "best": loop.progress.best,
-                "stale": loop.progress.stale,
+                "window": window,
+                **{key: getattr(loop.progress, key) for key in PROGRESS},
             }
-        checkpoint.save(self.folder / f"{name}.pt", content)
+        previous = self.folder / checkpoint.PREVIOUS if name == "last" else None
+        checkpoint.save(self.folder / f"{name}.pt", content, previous)
 
     def _restore(self, saved: dict[str, Any]) -> None:
         path, state, loop = self.folder / "last.pt", saved["training"], self.loop
@@ -246,7 +236,7 @@ class _Run:
             raise InputError(f"{path}: was trained on other classes than {self.config.data} has; use another --output")
         checkpoint.load_weights(self.model, state["model"], path)
         try:
-            loop.optimizer.load_state_dict(state["optimizer"])
+            restore_optimizer(loop.optimizer, state["optimizer"])
         except ValueError as error:
             raise InputError(
                 f"{path}: the optimiser had other groups of parameters ({error}); resume with the weight decays it had"
@@ -257,10 +247,36 @@ class _Run:
             loop.average.load_state_dict(state["average"])
         loop.progress.iteration = saved["iteration"]
         loop.progress.metrics = saved["metrics"]
-        loop.progress.best, loop.progress.stale = state["best"], state["stale"]
+        loop.window.load_state_dict(state["window"])
+        for key in PROGRESS:
+            setattr(loop.progress, key, state[key])
+        self._mend_best(saved["iteration"])
         changed = changed_settings(saved["config"], to_dict(self.config))
         if self.journal and changed:
             self.journal.say(f"goes on with other settings than before: {', '.join(changed)}")
+
+    def _mend_best(self, iteration: int) -> None:
+        """Make `best.pt` what the checkpoint takes it for: a run may have been killed before it wrote it, or the file
+        may be damaged. Then the restored weights, which evaluated best or are the best there are, go into it."""
+        path, progress = self.folder / "best.pt", self.loop.progress
+        if progress.best_iteration == 0:  # nothing was evaluated yet
+            return
+
+        def look() -> str:
+            try:
+                found = checkpoint.load(path, self.problem.task)["iteration"]
+            except InputError as error:
+                lost = progress.best_iteration != iteration
+                return f"warning: {error}; the weights of iteration {iteration} take its place" if lost else "unwritten"
+            return "unwritten" if found != progress.best_iteration == iteration else ""
+
+        fault = parallel.on_first(look)
+        if not fault:
+            return
+        if fault != "unwritten":
+            self.warning = "; ".join(filter(None, (self.warning, fault)))
+            progress.best_iteration, progress.best = iteration, progress.metrics.get(self.problem.metric)
+        self._save("best")
 
     def _conclude(self) -> Findings:
         """Let the problem look at the best weights."""

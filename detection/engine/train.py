@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from detection import parallel
 from detection.config.schema import Config
 from detection.engine.alternating import train_alternating
 from detection.engine.datasets import Splits, load_splits
 from detection.engine.detector import DetectorProblem
-from detection.engine.run import Findings, check_device, run
+from detection.engine.run import Findings, run
+from detection.engine.settings import check_device
 
 
 def train(config: Config, splits: Splits | None = None) -> Findings | None:
@@ -16,6 +19,8 @@ def train(config: Config, splits: Splits | None = None) -> Findings | None:
     Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
     """
     device = parallel.start(parallel.choose_device(config.device))
+    if parallel.restarted():  # by torchrun, after a failure: what was saved is gone on with
+        config = replace(config, resume=True)
     try:
         check_device(config.train, config.model.norm, "model.norm", device)
         splits = splits or load_splits(config)

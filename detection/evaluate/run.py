@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,33 +14,44 @@ from detection.records import Batch, Detections
 
 @dataclass(frozen=True)
 class Outcome:
-    """rows and detections: one each an image, in the order seen. losses: means over the images, empty unless asked."""
+    """rows and detections: one each an image, in the order seen. losses: of each batch its number of images and its
+    means over them, by the row of its first image; empty unless asked."""
 
     rows: list[int]
     detections: list[Detections]
-    losses: dict[str, float]
+    losses: dict[int, tuple[int, dict[str, float]]]
+
+
+def joined(parts: Sequence[Outcome]) -> tuple[list[int], list[Detections], dict[str, float]]:
+    """Rows in order, their detections, and the means of the losses over all images: to the last digit the same however
+    the batches were shared out."""
+    pairs = sorted(((r, d) for p in parts for r, d in zip(p.rows, p.detections)), key=lambda pair: pair[0])
+    batches = [batch for p in parts for batch in p.losses.values()]
+    images = sum(count for count, _ in batches)
+    names = list(batches[0][1]) if batches else []
+    losses = {n: math.fsum(count * found[n] for count, found in batches) / images for n in names}
+    return [r for r, _ in pairs], [d for _, d in pairs], losses
 
 
 @torch.no_grad()
-def run_detector(
-    model: FasterRCNN, batches: Iterable[Batch], device: torch.device, losses: bool = False, seed: int = 0
-) -> Outcome:
+def run_detector(model: FasterRCNN, batches: Iterable[Batch], device: torch.device, losses: bool = False) -> Outcome:
     """Detect in every image. With `losses` also the four training losses, by the running statistics and without
-    dropout; the same anchors and proposals are sampled in every call with the same `seed`."""
+    dropout, over the anchors and proposals that the seeds of the batches choose."""
     was_training = model.training
     model.eval()
     rows: list[int] = []
     detections: list[Detections] = []
-    sums: dict[str, torch.Tensor] = {}
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        for batch in batches:
-            batch = batch.to(device)
-            maps = model.maps(batch)
-            detections += [d.to("cpu") for d in model.detect(maps, batch)]
-            rows += batch.indices
-            if losses:
-                for name, value in model.losses(maps, batch).items():
-                    sums[name] = sums.get(name, torch.zeros((), device=device)) + value * len(batch.indices)
+    found: dict[int, tuple[int, dict[str, float]]] = {}
+    for batch in batches:
+        batch = batch.to(device)
+        maps = model.maps(batch)
+        detections += [d.to("cpu") for d in model.detect(maps, batch)]
+        rows += batch.indices
+        if losses:
+            values = model.losses(maps, batch)
+            found[batch.indices[0]] = (
+                len(batch.indices),
+                dict(zip(values, torch.stack(list(values.values())).tolist())),
+            )
     model.train(was_training)
-    return Outcome(rows, detections, {name: float(value) / max(len(rows), 1) for name, value in sums.items()})
+    return Outcome(rows, detections, found)

@@ -23,9 +23,10 @@ from detection.engine.class_images import ClassSplits, augmentation
 from detection.engine.class_testing import check_classes
 from detection.engine.classifier import ClassifierProblem, with_net
 from detection.engine.journal import Journal
-from detection.engine.loop import Task
 from detection.engine.restore import Classifier, build_classifier
-from detection.engine.run import Findings, check_device, run
+from detection.engine.run import Findings, run
+from detection.engine.settings import check_device
+from detection.engine.task import Task
 from detection.errors import mending
 from detection.experiments.degradation import read_run
 from detection.experiments.report import Report

@@ -25,7 +25,7 @@ from detection.data.image import read_image
 from detection.data.index import AnnotationIndex
 from detection.engine.datasets import Splits, load_splits
 from detection.engine.restore import load_detector
-from detection.engine.run import refuse_other_settings
+from detection.engine.settings import refuse_other_settings
 from detection.engine.train import train
 from detection.errors import InputError
 from detection.evaluate.compare import Comparison, Contestant, Cost, compare

@@ -58,12 +58,19 @@ class Sampler:
     count: int
     positive_fraction: float
 
-    def __call__(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, labels: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Rows of the positives and of the negatives taken."""
         positive = (labels == POSITIVE).nonzero().squeeze(1)
         negative = (labels == NEGATIVE).nonzero().squeeze(1)
         positives = min(len(positive), int(self.count * self.positive_fraction))
         negatives = min(len(negative), self.count - positives)
-        pick = torch.randperm(len(positive), device=labels.device)[:positives]
-        drop = torch.randperm(len(negative), device=labels.device)[:negatives]
+        pick = torch.randperm(len(positive), device=labels.device, generator=generator)[:positives]
+        drop = torch.randperm(len(negative), device=labels.device, generator=generator)[:negatives]
         return positive[pick], negative[drop]
+
+
+def generators(seeds: list[int] | None, count: int, device: torch.device) -> list[torch.Generator | None]:
+    """What the sampling of each of `count` images draws from: its own seed, or torch's state where there is none."""
+    if seeds is None:
+        return [None] * count
+    return [torch.Generator(device).manual_seed(seed) for seed in seeds]

@@ -105,11 +105,12 @@ class FasterRCNN(nn.Module):
         output = self.rpn(maps) if self.learns != "regions" or batch.proposals is None else None
         losses = {}
         if output is not None and self.learns != "regions":
-            losses = self.rpn.losses(output, batch.targets)
+            losses = self.rpn.losses(output, batch.targets, batch.seeds)
         if self.learns == "rpn":
             return losses
         boxes = self._boxes(output, batch, self.training_limits)
-        return losses | self.roi_stage.losses(self.region_maps(maps), boxes, batch.sizes, batch.targets)
+        maps = self.region_maps(maps)
+        return losses | self.roi_stage.losses(maps, boxes, batch.sizes, batch.targets, batch.seeds)
 
     def detect(self, maps: list[Tensor], batch: Batch) -> list[Detections]:
         """Detections of every image in pixels of its original size."""

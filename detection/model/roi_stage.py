@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detection import parallel
 from detection.geometry.box_coder import BoxCoder
-from detection.model.assign import Matcher, Sampler
+from detection.model.assign import Matcher, Sampler, generators
 from detection.model.box_head import BoxPredictor
 from detection.model.losses import BoxLoss
 from detection.model.roi_pool import RoIPooler
@@ -86,14 +87,15 @@ class RoIStage(nn.Module):
         return ROI_CODER.decode(deltas, references[:, None]), logits.float().softmax(1)[:, :-1]
 
     @torch.no_grad()
-    def sample(self, proposals: list[Tensor], targets: list[Target]) -> list[Regions]:
+    def sample(self, proposals: list[Tensor], targets: list[Target], seeds: list[int] | None = None) -> list[Regions]:
         """Regions to train on; the ground truth itself is among the candidates, unless told otherwise."""
         regions = []
-        for boxes, target in zip(proposals, targets):
+        device = self.predictor.scores.weight.device
+        for boxes, target, random in zip(proposals, targets, generators(seeds, len(targets), device)):
             if self.append_truth:
                 boxes = torch.cat([boxes, target.boxes])
             labels, matched = self.matcher(boxes, target)
-            positive, negative = self.sampler(labels)
+            positive, negative = self.sampler(labels, random)
             rows = torch.cat([positive, negative])
             classes = torch.full_like(rows, self.classes)
             if len(positive):
@@ -102,13 +104,19 @@ class RoIStage(nn.Module):
         return regions
 
     def losses(
-        self, maps: list[Tensor], proposals: list[Tensor], sizes: list[Size], targets: list[Target]
+        self,
+        maps: list[Tensor],
+        proposals: list[Tensor],
+        sizes: list[Size],
+        targets: list[Target],
+        seeds: list[int] | None = None,
     ) -> dict[str, Tensor]:
-        """`roi_class` and `roi_box`, both over the number of regions sampled in the batch."""
-        regions = self.sample(proposals, targets)
+        """`roi_class` and `roi_box`, both over the number of regions sampled in the batch; in training over that of all
+        processes' batches."""
+        regions = self.sample(proposals, targets, seeds)
         logits, deltas = self(maps, [r.boxes for r in regions], sizes)
         labels = torch.cat([r.labels for r in regions])
-        count = max(len(labels), 1)
+        count = parallel.share_of(len(labels), logits.device) if self.training else max(len(labels), 1)
         classification = F.cross_entropy(logits.float(), labels, reduction="sum") / count
         positive = (labels < self.classes).nonzero().squeeze(1)
         column = labels[positive].clamp(max=deltas.shape[1] - 1)  # one shared column where classes share their deltas

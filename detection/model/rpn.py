@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.norm import conv_norm
+from detection import parallel
 from detection.geometry.anchors import AnchorGenerator
 from detection.geometry.box_coder import BoxCoder
-from detection.model.assign import NEGATIVE, POSITIVE, Matcher, Sampler
+from detection.model.assign import NEGATIVE, POSITIVE, Matcher, Sampler, generators
 from detection.model.losses import BoxLoss
 from detection.records import Target
 
@@ -73,14 +74,16 @@ class RPN(nn.Module):
         logits, deltas = self.head(maps)
         return RPNOutput(logits, deltas, self.anchors([(x.shape[-2], x.shape[-1]) for x in maps]))
 
-    def losses(self, output: RPNOutput, targets: list[Target]) -> dict[str, Tensor]:
-        """`rpn_objectness` and `rpn_box`, both over the number of anchors sampled in the batch, as in torchvision."""
+    def losses(self, output: RPNOutput, targets: list[Target], seeds: list[int] | None = None) -> dict[str, Tensor]:
+        """`rpn_objectness` and `rpn_box`, both over the number of anchors sampled in the batch, as in torchvision; in
+        training over that of all processes' batches."""
+        random = generators(seeds, len(targets), output.logits[0].device)
         anchors = torch.cat(output.anchors)
         logits, deltas = torch.cat(output.logits, 1), torch.cat(output.deltas, 1)
         sampled_logits, wanted, box_sum, count = [], [], deltas.new_zeros((), dtype=torch.float32), 0
         for image, target in enumerate(targets):
             labels, matched = self.matcher(anchors, target)
-            positive, negative = self.sampler(labels)
+            positive, negative = self.sampler(labels, random[image])
             rows = torch.cat([positive, negative])
             sampled_logits.append(logits[image, rows])
             wanted.append(logits.new_full((len(rows),), NEGATIVE, dtype=torch.float32))
@@ -92,7 +95,8 @@ class RPN(nn.Module):
         objectness = F.binary_cross_entropy_with_logits(
             torch.cat(sampled_logits).float(), torch.cat(wanted), reduction="sum"
         )
-        return {"rpn_objectness": objectness / max(count, 1), "rpn_box": box_sum / max(count, 1)}
+        share = parallel.share_of(count, deltas.device) if self.training else max(count, 1)
+        return {"rpn_objectness": objectness / share, "rpn_box": box_sum / share}
 
 
 def goal_boxes(target: Target, rows: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """From a draw to a sample: the rules for boxes, sizes and orientation."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from detection.config.schema import InputConfig
 from detection.data.coco import read_coco
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.order import Draw, EvaluationOrder
+from detection.errors import InputError
 
 FLIP = [{"name": "HorizontalFlip", "p": 1.0}]
 
@@ -71,6 +73,32 @@ def test_an_image_turned_by_exif_is_upright_where_its_boxes_are(tmp_path, orient
     sample = dataset_of(tmp_path, [[10, 10, 20, 20]], exif=orientation)[Draw(0, 0, 40)]
     assert sample.original_size == (40, 60) and sample.image.shape == (3, 40, 60)
     assert sample.target.boxes.tolist() == [[10, 10, 30, 30]]
+
+
+def test_augmentation_follows_from_the_seed_alone(tmp_path):
+    """Also where albumentations draws from OpenCV's, numpy's or Python's global state."""
+    names = ("GaussNoise", "AdditiveNoise", "RandomBrightnessContrast", "ElasticTransform", "CoarseDropout")
+    config = InputConfig(long_side=2000, augment=[*FLIP, *({"name": name, "p": 0.7} for name in names)])
+    one, other = (dataset_of(tmp_path, [[0, 0, 10, 10]], config=config, training=True) for _ in range(2))
+    draws = [Draw(0, seed, 40) for seed in range(12)]
+    forward = [one[draw].image for draw in draws]
+    backward = [other[draw].image for draw in reversed(draws)][::-1]
+    assert all(torch.equal(a, b) for a, b in zip(forward, backward))
+    assert not all(torch.equal(forward[0], image) for image in forward)
+
+
+def test_another_image_stands_in_for_one_that_cannot_be_read(shapes, tmp_path):
+    folder = shutil.copytree(shapes, tmp_path / "shapes")
+    index = read_coco(folder / "annotations/instances_train.json")
+    index.path(2).write_bytes(b"nothing")
+    dataset = DetectionDataset(index, InputConfig(skip_unreadable=1), training=True)
+    samples = [dataset[Draw(2, seed, 64)] for seed in range(8)]
+    assert all(s.index != 2 and list(s.unreadable) == [str(index.path(2))] for s in samples)
+    assert [dataset[Draw(2, seed, 64)].index for seed in range(8)] == [s.index for s in samples]
+    assert len({s.index for s in samples}) > 1 and not dataset[Draw(1, 0, 64)].unreadable
+    strict = DetectionDataset(index, InputConfig(skip_unreadable=1), training=False)
+    with pytest.raises(InputError, match=str(index.path(2))):
+        strict[Draw(2, 0, 64)]
 
 
 def test_an_image_without_objects_is_a_sample_too(tmp_path):

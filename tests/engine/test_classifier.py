@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from detection import checkpoint, parallel
+from detection import checkpoint
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import config_parser, read_config
 from detection.config.schema import Config
 from detection.engine.classifier import pretrain
-from detection.engine.loop import Interrupted, Loop
+from detection.engine.loop import Loop
 from detection.engine.restore import load_classifier, model_settings
+from detection.engine.signals import Interrupted
 from detection.errors import InputError
 from detection.model.build import build_model
 
@@ -184,12 +185,6 @@ def test_two_processes_evaluate_the_running_statistics_that_are_saved(small, cla
     assert rows[-1]["loss"] == pytest.approx(found["loss"], rel=1e-5)
 
 
-def test_fewer_images_than_processes_are_refused(config, monkeypatch):
-    monkeypatch.setattr(parallel, "world", lambda: 13)
-    with pytest.raises(InputError, match="^12 validation images cannot be shared by 13 processes; start fewer$"):
-        pretrain(config("--train.batch=13"))
-
-
 def test_a_signal_to_one_of_two_processes_stops_both_and_saves(small, classes, tmp_path):
     script, run = Path(__file__).parents[2] / "tools/pretrain.py", tmp_path / "run"
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
@@ -206,7 +201,7 @@ def test_a_signal_to_one_of_two_processes_stops_both_and_saves(small, classes, t
     os.kill(int(children[-1]), signal.SIGTERM)
     output = process.communicate(timeout=60)[0]
     assert output.count("stopped by SIGTERM: the run is saved") == 2, output
-    assert checkpoint.load(run / "last.pt", "classification")["iteration"] % 10 == 0
+    assert checkpoint.load(run / "last.pt", "classification")["iteration"] >= 1
 
 
 def test_a_signal_saves_and_the_status_says_so(config, tmp_path, monkeypatch):

@@ -1,17 +1,20 @@
 """Whole runs of a tiny detector: resuming, fine-tuning, what the folder holds, learning, several processes."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from detection import checkpoint
+from detection.cli.main import main
 from detection.config.read import config_parser, read_config
 from detection.config.schema import Config
 from detection.data.coco import read_coco
@@ -100,6 +103,104 @@ def test_a_finished_run_is_not_overwritten_and_resuming_it_changes_nothing(train
     assert finished.result is not None and (run / "last.pt").read_bytes() == before
 
 
+def killed_at(patch, name, number):
+    """A run that dies at the `number`th write of `name`, before anything of it is there."""
+    save, seen = checkpoint.save, []
+
+    def dying(path, *rest):
+        seen.append(path.name)
+        if seen.count(name) == number and path.name == name:
+            raise KeyboardInterrupt
+        save(path, *rest)
+
+    patch.setattr(checkpoint, "save", dying)
+
+
+ROUNDS = ["--train.iterations=6", "--train.evaluate_every=2", "--train.metric=loss"]
+
+
+def test_the_best_weights_are_not_lost_between_the_last_and_the_best(config, tmp_path, monkeypatch):
+    train(config(*ROUNDS, f"--output={tmp_path / 'whole'}"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        killed_at(patch, "best.pt", 2)
+        train(config(*ROUNDS))
+    last = checkpoint.load(tmp_path / "run/last.pt", "detection")
+    assert last["iteration"] == last["training"]["best_iteration"] == 4
+    assert checkpoint.load(tmp_path / "run/best.pt", "detection")["iteration"] == 2
+    train(config("--resume=true", *ROUNDS, "--train.iterations=4"))
+    best = checkpoint.load(tmp_path / "run/best.pt", "detection")
+    assert best["iteration"] == 4 and best["metrics"] == last["metrics"]
+    assert_same(best["model"], last["model"])
+
+
+def test_a_damaged_last_checkpoint_costs_a_few_steps_and_a_missing_best_one_is_made_up_for(config, tmp_path, capsys):
+    train(config(*ROUNDS, f"--output={tmp_path / 'whole'}"))
+    run = shutil.copytree(tmp_path / "whole", tmp_path / "run")
+    data = bytearray((run / "last.pt").read_bytes())
+    data[len(data) // 2] ^= 1
+    (run / "last.pt").write_bytes(data)
+    (run / ".last.pt.1234567.tmp").write_bytes(b"half")
+    capsys.readouterr()
+    train(config("--resume=true", *ROUNDS))
+    text = capsys.readouterr().out
+    assert "last.pt: damaged, its checksum is another; going on from previous.pt, of iteration 4" in text
+    assert "iterations 4 to 6" in text and not list(run.glob(".*"))
+    for name in ("last.pt", "best.pt"):
+        one, other = (checkpoint.load(folder / name, "detection") for folder in (tmp_path / "whole", run))
+        assert_same(one["model"], other["model"], name)
+    last = checkpoint.load(run / "last.pt", "detection")
+    last["training"]["best_iteration"] = 4
+    checkpoint.save(run / "last.pt", last)
+    (run / "best.pt").unlink()
+    train(config("--resume=true", *ROUNDS))
+    assert checkpoint.load(run / "best.pt", "detection")["iteration"] == 6
+    assert "best.pt: no such checkpoint; the weights of iteration 6 take its place" in capsys.readouterr().out
+
+
+def test_a_folder_that_goes_away_ends_the_run_in_one_line_and_is_not_made_again(config, tmp_path, monkeypatch):
+    losses = DetectionTask.losses
+
+    def removing(self, model, batch):
+        if (tmp_path / "run/best.pt").exists():
+            shutil.rmtree(tmp_path / "run")
+        return losses(self, model, batch)
+
+    monkeypatch.setattr(DetectionTask, "losses", removing)
+    with pytest.raises(InputError, match="run.*(folder has gone|folder was removed)"):
+        train(config(*ROUNDS))
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_runs_cannot_share_a_folder_but_a_dead_one_blocks_nobody(config, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    code = "import sys, time; from pathlib import Path; from detection.lock import FolderLock; "
+    code += "lock = FolderLock(Path(sys.argv[1])); print('held', flush=True); time.sleep(99)"
+    process = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match=f"run: in use by process {process.pid} on .*; wait for it, stop it, or give"):
+        train(config())
+    process.kill(), process.wait()
+    train(config(*STILL))
+    assert not (folder / ".lock").exists()
+
+
+def test_a_killed_loader_worker_is_one_line(shapes, tiny, tmp_path, monkeypatch, capsys):
+    losses = DetectionTask.losses
+
+    def killing(self, model, batch):
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGKILL)
+        time.sleep(0.2)
+        return losses(self, model, batch)
+
+    monkeypatch.setattr(DetectionTask, "losses", killing)
+    options = [f"--data={shapes}", f"--output={tmp_path / 'run'}", "--input.workers=1", "--train.iterations=50"]
+    assert main(["train", *tiny, *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("frcnn: error: DataLoader worker (pid") and error.count("\n") == 1 and "Killed" in error
+
+
 def test_a_signal_to_all_processes_of_a_run_lets_it_save(shapes, tiny, tmp_path):
     script, run = Path(__file__).parents[2] / "tools/train.py", tmp_path / "run"
     options = ["--train.iterations=100000", "--train.log_every=1", "--train.lr=0.001", "--input.workers=2"]
@@ -163,7 +264,7 @@ def test_two_pictures_are_learned_by_heart(config, tmp_path):
     data = write_shapes(tmp_path / "two", train=2, val=1, size=96)
     options = ["--dataset.val=train", "--train.iterations=400", "--train.evaluate_every=400", "--input.augment=[]"]
     model = ["--input.train_short_sides=[96]", "--input.test_short_side=96", "--model.width=16", "--model.norm=group"]
-    rate = ["--train.lr=0.02", "--train.clip=5", "--train.schedule=cosine", "--train.warmup=20"]
+    rate = ["--train.lr=0.02", "--train.clip=5", "--train.schedule=cosine", "--train.warmup=20", "--seed=2"]
     finished = train(config(f"--data={data}", *options, *model, *rate))
     assert finished.result.stats["AP50"] > 0.9
 

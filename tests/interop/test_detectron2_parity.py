@@ -184,7 +184,7 @@ def test_region_matching(case):
 
 
 def test_samples_losses_and_gradients(case, monkeypatch):
-    monkeypatch.setattr(torch, "randperm", lambda n, device=None: torch.arange(n, device=device))
+    monkeypatch.setattr(torch, "randperm", lambda n, device=None, generator=None: torch.arange(n, device=device))
     model, drawn = case.model.train(), []
     sample = model.roi_stage.sample
     monkeypatch.setattr(model.roi_stage, "sample", lambda *inputs: drawn.extend(sample(*inputs)) or drawn)

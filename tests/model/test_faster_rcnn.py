@@ -171,7 +171,7 @@ FROZEN_LOSSES = {
 @every_architecture
 def test_losses_are_what_they_were(architecture, monkeypatch):
     """Catches a change of the arithmetic that no other test names. The numbers change only on purpose."""
-    monkeypatch.setattr(torch, "randperm", lambda n, device=None: torch.arange(n, device=device))
+    monkeypatch.setattr(torch, "randperm", lambda n, device=None, generator=None: torch.arange(n, device=device))
     model = model_of(config_of(architecture, norm="group" if architecture != "vgg16" else "auto"))
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():  # not torch's initialisation, which may change with its version

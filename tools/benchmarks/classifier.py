@@ -117,8 +117,12 @@ def classifier(data: str | None, net: str, rounds: int, steps: int, workers: int
     needed = (rounds + 1) * steps * 11
     peer, ours = Plain(images, net, workers), Ours(images, net, needed)
     measured = {
-        "input pipeline": alternate({"torchvision": partial(peer.load, steps * 10), "toolkit": partial(ours.load, steps * 10)}, rounds),
-        "training": alternate({"torchvision": partial(peer.train, steps), "toolkit": partial(ours.train, steps)}, rounds),
+        "input pipeline": alternate(
+            {"torchvision": partial(peer.load, steps * 10), "toolkit": partial(ours.load, steps * 10)}, rounds
+        ),
+        "training": alternate(
+            {"torchvision": partial(peer.train, steps), "toolkit": partial(ours.train, steps)}, rounds
+        ),
     }
     rows, numbers = [], {}
     for work, seconds in measured.items():
