@@ -1,205 +1,59 @@
-"""Speed against peers: both sides in one process, turn by turn, medians of several rounds.
+"""Speed against peers: all sides in one process, turn by turn, medians of several rounds.
 
-    python tools/benchmark.py classifier --data CIFAR10 [--net cifar_resnet20] [--results results]
-    python tools/benchmark.py rematerialise [--net cifar_resnet1202] [--batch 32] [--results results]
+    python tools/benchmark.py inference --data IMAGES          an image through the detector, every backend
+    python tools/benchmark.py training --data IMAGES           a training step, and its peak memory
+    python tools/benchmark.py postprocessing                   scores and deltas to detections
+    python tools/benchmark.py growth                           time and memory as batch, size, boxes and classes grow
+    python tools/benchmark.py limits                           what the machine could do, stage by stage
+    python tools/benchmark.py classifier --data CIFAR10        training of classifiers, and their input
+    python tools/benchmark.py rematerialise                    memory of a net of 1,202 layers
 
-classifier: images a second of the CIFAR recipe, input pipeline alone and whole training, against a plain loop over
-torchvision transforms and a DataLoader with the same net, batch and optimiser.
-rematerialise: time and peak memory of a training step that keeps its activations, and of one that computes them again,
-each in a process of its own.
+Peers are torchvision, and mayaku where it is installed. Each writes benchmark_WORK.json and .md into --results.
 """
 
 from __future__ import annotations
 
-import resource
-import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
+from benchmarks import classifier, growth, inference, limits, postprocessing, training
 
-from backbones.analysis.tables import markdown_table
-from backbones.classify.augment import Augmentation
-from backbones.classify.batches import training_batches
-from backbones.classify.images import ImageSet
-from backbones.nets import make_net
-from backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from detection.cli.arguments import Parser, at_least
-from detection.data.order import TrainingOrder
-from detection.engine.class_images import open_data
-from detection.engine.classification_task import ClassificationTask
-from detection.engine.learning_rate import LearningRate
-from detection.engine.loop import Loop, LoopSettings
-from detection.engine.optimizer import build_optimizer
 from detection.errors import InputError
 from detection.experiments.report import Report
+from detection.parallel import choose_device
 
-BATCH = 128
-CROP, PAD = 32, 4
-
-
-class Peer(Dataset[tuple[Tensor, int]]):
-    """The images as torchvision's tutorials have them: a picture at a time through transforms."""
-
-    def __init__(self, images: ImageSet) -> None:
-        self.images = images
-        mean, std = ([v / 255 for v in values] for values in (IMAGENET_MEAN, IMAGENET_STD))
-        self.transform = v2.Compose(
-            [
-                v2.RandomCrop(CROP, padding=PAD),
-                v2.RandomHorizontalFlip(),
-                v2.ToImage(),
-                v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(mean, std),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, row: int) -> tuple[Tensor, int]:
-        return self.transform(self.images.picture(row)), int(self.images.labels[row])
-
-
-class Plain:
-    """The loop everyone writes first."""
-
-    def __init__(self, images: ImageSet, net: str, workers: int) -> None:
-        torch.manual_seed(0)
-        self.net = make_net(net, len(images.class_names))
-        self.optimizer = torch.optim.SGD(self.net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
-        self.loader = DataLoader(
-            Peer(images), BATCH, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=workers > 0
-        )
-        self.batches = self._forever()
-
-    def _forever(self) -> Iterator[Any]:
-        while True:
-            yield from self.loader
-
-    def load(self, steps: int) -> None:
-        for _ in range(steps):
-            next(self.batches)
-
-    def train(self, steps: int) -> None:
-        self.net.train()
-        for _ in range(steps):
-            pixels, labels = next(self.batches)
-            self.optimizer.zero_grad()
-            F.cross_entropy(self.net(pixels), labels).backward()
-            self.optimizer.step()
-
-
-class Ours:
-    """The toolkit's pipeline and loop, as `frcnn pretrain` runs them."""
-
-    def __init__(self, images: ImageSet, net: str, rounds: int) -> None:
-        torch.manual_seed(0)
-        self.net = make_net(net, len(images.class_names)).to(memory_format=torch.channels_last)
-        self.optimizer = build_optimizer(self.net, 0.1, 0.9, 1e-4, 1e-4, 1e-4)
-        order = TrainingOrder(np.ones((len(images), 2), dtype=np.int64), BATCH, [0], 0, rounds, group_by_aspect=False)
-        draws = ([(draw.row, draw.seed) for draw in batch] for batch in order)
-        augmentation = Augmentation("pad", CROP, pad=PAD, fill=images.mean_colour())
-        self.batches = training_batches(images, augmentation, draws, 0)
-        self.task = ClassificationTask(None, None, BATCH, 0, 0.0, torch.device("cpu"))  # type: ignore[arg-type]
-
-    def load(self, steps: int) -> None:
-        for _ in range(steps):
-            next(self.batches)
-
-    def train(self, steps: int) -> None:
-        settings = LoopSettings(steps, 1, 0, 0, 1, None, "off", steps, steps + 1, steps + 1, "loss", None)
-        rate = LearningRate(0.1, steps)
-        Loop(self.net, self.task, self.optimizer, rate, None, settings, lambda name: None, None).run(self.batches)
-
-
-def alternate(sides: dict[str, Callable[[int], None]], steps: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of `steps` steps of each side in each of `rounds` rounds, after one that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(rounds + 1):
-        for name, run in sides.items():
-            began = time.perf_counter()
-            run(steps)
-            if turn:
-                seconds[name].append(time.perf_counter() - began)
-    return seconds
-
-
-def classifier(data: str | None, net: str, rounds: int, steps: int, workers: int, command: list[str]) -> Report:
-    images = open_data(data).read("train")
-    needed = (rounds + 1) * steps * 11
-    peer, ours = Plain(images, net, workers), Ours(images, net, needed)
-    measured = {
-        "input pipeline": alternate({"torchvision": peer.load, "toolkit": ours.load}, steps * 10, rounds),
-        "training": alternate({"torchvision": peer.train, "toolkit": ours.train}, steps, rounds),
-    }
-    rows, numbers = [], {}
-    for work, seconds in measured.items():
-        count = steps * BATCH * (10 if work == "input pipeline" else 1)
-        speed = {name: count / statistics.median(taken) for name, taken in seconds.items()}
-        ratios = [a / b for a, b in zip(seconds["torchvision"], seconds["toolkit"])]
-        numbers[work] = {"images_per_second": speed, "seconds": seconds, "ratio": statistics.median(ratios)}
-        shown = [f"{speed[name]:.0f}" for name in ("torchvision", "toolkit")]
-        rows.append([work, *shown, f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"])
-    header = ["work", "torchvision, images/s", "toolkit, images/s", "ratio", "over the rounds"]
-    text = f"{markdown_table(header, rows, 'lrrrr')}\n{net}, batches of {BATCH}, {rounds} rounds of {steps} steps, in "
-    text += f"turns in one process; torchvision with {workers} loading processes."
-    return Report("benchmark_classifier", "Speed of classifier training", command, {"work": numbers}, text, {})
-
-
-def step_memory(net: str, batch: int, rematerialise: bool) -> tuple[float, float]:
-    """Seconds of a training step and MB of resident memory that it adds at its peak; for a fresh process."""
-    torch.manual_seed(0)
-    model = make_net(net, 10, rematerialise=rematerialise).to(memory_format=torch.channels_last)
-    pixels = torch.randn(batch, 3, CROP, CROP).to(memory_format=torch.channels_last)
-    labels = torch.zeros(batch, dtype=torch.int64)
-    F.cross_entropy(make_net("cifar_resnet8", 10)(pixels[:2]), labels[:2]).backward()  # loads what torch loads late
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.perf_counter()
-    F.cross_entropy(model(pixels), labels).backward()
-    seconds = time.perf_counter() - began
-    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-
-
-def rematerialise(net: str, batch: int, command: list[str]) -> Report:
-    rows, numbers = [], {}
-    for name, again in (("kept", False), ("computed again", True)):
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
-            seconds, megabytes = fresh.submit(step_memory, net, batch, again).result()
-        numbers[name] = {"seconds": seconds, "megabytes": megabytes}
-        rows.append([name, f"{seconds:.1f}", f"{megabytes:.0f}"])
-    header = ["activations", "seconds", "peak memory, MB"]
-    text = f"{markdown_table(header, rows, 'lrr')}\nOne training step of {net} on {batch} images of {CROP} pixels."
-    return Report("benchmark_rematerialise", "Memory of a deep net", command, {"step": numbers}, text, {})
+WORKS: dict[str, Callable[[Any, list[str]], Report]] = {
+    "inference": lambda a, words: inference.measure(a.data, a.device, a.rounds, words),
+    "training": lambda a, words: training.measure(a.data, a.device, a.rounds, words),
+    "postprocessing": lambda a, words: postprocessing.measure(a.device, a.rounds, words),
+    "growth": lambda a, words: growth.measure(a.device, words),
+    "limits": lambda a, words: limits.measure(a.data, a.rounds, words),
+    "classifier": lambda a, words: classifier.classifier(
+        a.data, a.net or "cifar_resnet20", a.rounds, a.steps, a.workers, words
+    ),
+    "rematerialise": lambda a, words: classifier.rematerialise(a.net or "cifar_resnet1202", a.batch, words),
+}
 
 
 def main(arguments: list[str]) -> int:
     parser = Parser("benchmark.py", "Speed against peers, side by side.")
-    parser.add_argument("work", choices=["classifier", "rematerialise"])
-    parser.add_argument("--data", help="images of classes of 32 pixels: CIFAR-10 (classifier)")
+    parser.add_argument("work", choices=list(WORKS))
+    parser.add_argument("--data", help="pictures, a folder or file; classifier: images of classes of 32 pixels")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--net", help="default cifar_resnet20, for rematerialise cifar_resnet1202")
     parser.add_argument("--batch", type=at_least(2), default=32, help="images (rematerialise)")
     parser.add_argument("--rounds", type=at_least(3), default=7)
     parser.add_argument("--steps", type=at_least(1), default=10)
-    parser.add_argument("--workers", type=at_least(0), default=2, help="loading processes of the peer")
+    parser.add_argument("--workers", type=at_least(0), default=2, help="loading processes of the peer (classifier)")
     parser.add_argument("--results", type=Path, default=Path("results"))
     args = parser.parse_args(arguments)
-    words = ["python", "tools/benchmark.py", *arguments]
-    if args.work == "classifier":
-        net = args.net or "cifar_resnet20"
-        report = classifier(args.data, net, args.rounds, args.steps, args.workers, words)
-    else:
-        report = rematerialise(args.net or "cifar_resnet1202", args.batch, words)
+    args.device = choose_device(args.device).type
+    torch.manual_seed(0)
+    report = WORKS[args.work](args, ["python", "tools/benchmark.py", *arguments])
     report.write(args.results)
     print(report.text)
     return 0
@@ -209,4 +63,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except InputError as error:
-        sys.exit(f"benchmark.py: error: {error}")
+        print(f"benchmark.py: error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -21,7 +21,7 @@ from detection.model.box_head import BoxPredictor
 from detection.model.losses import BoxLoss
 from detection.model.roi_pool import RoIPooler
 from detection.model.rpn import goal_boxes
-from detection.model.selection import DetectionLimits, candidates, strongest, to_detections
+from detection.model.selection import Candidates, DetectionLimits, strongest, to_detections, within
 from detection.records import Detections, Size, Target
 
 ROI_CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
@@ -130,10 +130,21 @@ class RoIStage(nn.Module):
         self, maps: list[Tensor], proposals: list[Tensor], sizes: list[Size], original_sizes: list[Size]
     ) -> list[Detections]:
         """Detections of each image in pixels of its original size."""
-        boxes, scores = self.read(self.features(maps, proposals, sizes), torch.cat(proposals))
-        counts = [len(p) for p in proposals]
-        return [self._select(*image) for image in zip(boxes.split(counts), scores.split(counts), sizes, original_sizes)]
+        logits, deltas = self(maps, proposals, sizes)
+        return self.select(logits, deltas, proposals, sizes, original_sizes)
 
-    def _select(self, boxes: Tensor, scores: Tensor, size: Size, original: Size) -> Detections:
-        found = candidates(boxes, scores, size, self.limits.score)
-        return to_detections(strongest(found, self.limits.nms, self.limits.count), size, original)
+    def select(
+        self, logits: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size], original_sizes: list[Size]
+    ) -> list[Detections]:
+        """The detections among the predictions for all proposals. Boxes are decoded only where a class scores."""
+        scores = logits.float().softmax(1)[:, :-1]
+        row, label = (scores > self.limits.score).nonzero(as_tuple=True)
+        column = label.clamp(max=deltas.shape[1] - 1)  # one column where classes share their boxes
+        boxes = ROI_CODER.decode(deltas[row, column], torch.cat(proposals)[row])
+        ends = torch.tensor([len(p) for p in proposals], device=row.device).cumsum(0)
+        counts = torch.bucketize(row, ends, right=True).bincount(minlength=len(proposals)).tolist()
+        detections, found = [], Candidates(boxes, scores[row, label], label)
+        for some, size, original in zip(torch.arange(len(row), device=row.device).split(counts), sizes, original_sizes):
+            inside = within(found.take(some), size)
+            detections.append(to_detections(strongest(inside, self.limits.nms, self.limits.count), size, original))
+        return detections

@@ -41,8 +41,14 @@ def candidates(boxes: Tensor, scores: Tensor, size: Size, least: float) -> Candi
     """Every pair of a region and a class that scores above `least`, its box cut at the edges of the image of `size`;
     boxes that are empty then, or not finite, are left out."""
     row, label = (scores > least).nonzero(as_tuple=True)
-    found = clip(boxes[row, label.clamp(max=boxes.shape[1] - 1)], size)  # one column where classes share their boxes
-    return Candidates(found, scores[row, label], label).take(larger_than(found, 0.0))
+    column = label.clamp(max=boxes.shape[1] - 1)  # one column where classes share their boxes
+    return within(Candidates(boxes[row, column], scores[row, label], label), size)
+
+
+def within(found: Candidates, size: Size) -> Candidates:
+    """The boxes cut at the edges of the image of `size`, without those that are empty then."""
+    cut = Candidates(clip(found.boxes, size), found.scores, found.labels)
+    return cut.take(larger_than(cut.boxes, 0.0))
 
 
 def strongest(found: Candidates, nms: float, count: int) -> Candidates:

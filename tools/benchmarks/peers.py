@@ -60,7 +60,7 @@ def same_in_toolkit(peer: TorchvisionRCNN, config: ModelConfig | None = None) ->
     model = build_model(config or as_torchvision(), classes)
     left = model.load_state_dict(from_torchvision(peer.state_dict()), strict=False)
     assert not left.unexpected_keys and set(left.missing_keys) == {"pixel_mean", "pixel_std"}, left
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(memory_format=torch.channels_last)
 
 
 def mayaku_detector(model: FasterRCNN) -> nn.Module | None:
@@ -93,7 +93,7 @@ def _mayaku_key(key: str) -> str:
         (r"^roi_stage\.predictor\.deltas\.", "roi_heads.box_predictor.bbox_pred."),
     )
     for old, new in renamed:
-        key = re.sub(old, new, key)  # type: ignore[call-overload]
+        key = re.sub(old, new, key)
     return key
 
 
