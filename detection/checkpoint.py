@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backbones.pretrained import load_plain, tensor_fault
+from backbones.printable import UNPRINTABLE
 from detection.atomic import write_atomically
 from detection.errors import InputError
 
@@ -41,7 +43,7 @@ def load(path: Path, task: str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_plain(path)
     except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: not a readable checkpoint ({reason}); give a best.pt or last.pt") from error
@@ -51,7 +53,22 @@ def load(path: Path, task: str) -> dict[str, Any]:
         raise InputError(f"{path}: checkpoint format {content['format']}, but this version reads format {FORMAT}")
     if content["task"] != task:
         raise InputError(f"{path}: is a checkpoint of {content['task']}; give one that `{WRITERS[task]}` wrote")
+    fault = _fault(content)
+    if fault:
+        raise InputError(f"{path}: {fault}; give a best.pt or last.pt that `{WRITERS[task]}` wrote")
     return content
+
+
+def _fault(content: dict[str, Any]) -> str | None:
+    """What a damaged or foreign file has in the place of weights, classes or config; None where all is in place."""
+    classes, model = content["classes"], content["model"]
+    if not isinstance(classes, list | tuple) or not classes or any(not isinstance(name, str) for name in classes):
+        return "its classes are not a list of names"
+    if any(UNPRINTABLE.search(name) for name in classes):
+        return "a class name has control characters"
+    if not isinstance(model, dict) or not isinstance(content["config"], dict):
+        return "its model or config is no dict"
+    return next((f"{name} {fault}" for name, value in model.items() if (fault := tensor_fault(name, value))), None)
 
 
 def is_checkpoint(content: object) -> bool:

@@ -13,6 +13,7 @@ LEVELS = {
     "backbones": 0,
     "detection.errors": 0,
     "detection.atomic": 0,
+    "detection.documents": 0,
     "detection.records": 0,
     "detection.parallel": 0,
     "detection.config": 0,

@@ -13,6 +13,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_s
 from detection.config.pretrain import PretrainConfig
 from detection.config.schema import Config
 from detection.config.validate import validate, validate_pretrain
+from detection.documents import load_yaml
 from detection.errors import InputError
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -20,7 +21,7 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 AnyConfig = Config | PretrainConfig
 C = TypeVar("C", Config, PretrainConfig)
 
-PARSE_ERRORS = (ArgumentError, OSError, ValueError, yaml.YAMLError)
+PARSE_ERRORS = (ArgumentError, OSError, ValueError, RecursionError, yaml.YAMLError)
 
 
 def config_parser(program: str, description: str, kind: type[AnyConfig]) -> ArgumentParser:
@@ -38,6 +39,9 @@ def read_config(
 
     Raises `InputError` for an unknown key, a wrong type, a value out of range or a combination that cannot be.
     """
+    for file in _config_files(arguments):
+        if Path(file).is_file():
+            load_yaml(Path(file), "a config file")  # what jsonargparse would read without end is refused before it
     try:
         if defaults:
             parser.set_defaults(defaults)
@@ -49,14 +53,17 @@ def read_config(
 
 def _faulty_file(arguments: list[str], kind: type[AnyConfig]) -> str:
     """`FILE: `, to begin a message with, where the config file among `arguments` is wrong by itself; else nothing."""
-    given = [b for a, b in zip(arguments, arguments[1:]) if a == "--config"]
-    given += [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
-    for file in given:
+    for file in _config_files(arguments):
         try:
             config_parser("frcnn", "", kind).parse_args(["--config", file])
         except PARSE_ERRORS:
             return f"{file}: "
     return ""
+
+
+def _config_files(arguments: list[str]) -> list[str]:
+    given = [b for a, b in zip(arguments, arguments[1:]) if a == "--config"]
+    return given + [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
 
 
 def to_config(parsed: Namespace, parser: ArgumentParser, kind: type[C]) -> C:
@@ -75,7 +82,8 @@ def from_dict(content: dict[str, Any], origin: Path, kind: type[C]) -> C:
     parser = config_parser("frcnn", "", kind)
     try:
         return to_config(parser.parse_object(content), parser, kind)
-    except (ArgumentError, ValueError, TypeError) as error:
+    # jsonargparse raises what it meets in values of foreign types: TypeError, AttributeError, RecursionError, ...
+    except Exception as error:
         raise InputError(f"{origin}: its configuration is not of this version: {one_line(error)}") from error
 
 

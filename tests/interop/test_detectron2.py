@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from detection.errors import InputError
-from detection.interop.detectron2 import read_zoo_pickle
+from detection.interop.zoo_pickle import read_zoo_pickle
 
 
 class Hostile:
