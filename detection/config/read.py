@@ -46,18 +46,22 @@ def read_config(
         if defaults:
             parser.set_defaults(defaults)
         parsed = parser.parse_args(arguments)
+        return to_config(parsed, parser, kind)
+    # InputError, from values that are out of range, among them
     except PARSE_ERRORS as error:
-        raise InputError(_faulty_file(arguments, kind) + one_line(error)) from error
-    return to_config(parsed, parser, kind)
+        raise InputError(_faulty_file(arguments, kind, error) + one_line(error)) from error
 
 
-def _faulty_file(arguments: list[str], kind: type[AnyConfig]) -> str:
+def _faulty_file(arguments: list[str], kind: type[AnyConfig], error: Exception) -> str:
     """`FILE: `, to begin a message with, where the config file among `arguments` is wrong by itself; else nothing."""
     for file in _config_files(arguments):
+        parser = config_parser("frcnn", "", kind)
         try:
-            config_parser("frcnn", "", kind).parse_args(["--config", file])
-        except PARSE_ERRORS:
-            return f"{file}: "
+            to_config(parser.parse_args(["--config", file]), parser, kind)  # type: ignore[type-var]
+        except PARSE_ERRORS as alone:
+            # A file may rightly lack what the options add: only what fails in the same way without them is its fault.
+            if not isinstance(error, InputError) or str(alone) == str(error):
+                return f"{file}: "
     return ""
 
 
@@ -68,6 +72,7 @@ def _config_files(arguments: list[str]) -> list[str]:
 
 def to_config(parsed: Namespace, parser: ArgumentParser, kind: type[C]) -> C:
     """The checked dataclass of what a parser returned."""
+    _refuse_values_for_sections(parsed, kind, "")
     made = parser.instantiate(parsed)
     config = kind(**{field.name: made[field.name] for field in dataclasses.fields(kind)})
     if isinstance(config, Config):
@@ -75,6 +80,18 @@ def to_config(parsed: Namespace, parser: ArgumentParser, kind: type[C]) -> C:
     else:
         validate_pretrain(config)
     return config
+
+
+def _refuse_values_for_sections(parsed: Namespace, kind: Any, above: str) -> None:
+    """Raise InputError for `train: 3`, which jsonargparse takes until it builds the section."""
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.default_factory):
+            section = parsed.get(field.name)
+            if not isinstance(section, Namespace):
+                raise InputError(
+                    f"{above}{field.name}: holds {str(section)[:40]!r}; it must hold settings, `key: value`"
+                )
+            _refuse_values_for_sections(section, field.default_factory, f"{above}{field.name}.")
 
 
 def from_dict(content: dict[str, Any], origin: Path, kind: type[C]) -> C:
