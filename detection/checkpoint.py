@@ -72,7 +72,9 @@ def _fault(content: dict[str, Any]) -> str | None:
 
 
 def is_checkpoint(content: object) -> bool:
-    return isinstance(content, dict) and {"format", "task", "config", "classes", "model"} <= content.keys()
+    if not isinstance(content, dict) or not {"format", "task", "config", "classes", "model"} <= content.keys():
+        return False
+    return isinstance(content["format"], int) and isinstance(content["task"], str)
 
 
 def load_weights(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:

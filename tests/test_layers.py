@@ -25,6 +25,7 @@ LEVELS = {
     "detection.predict": 3,
     "detection.interop": 3,
     "detection.engine": 4,
+    "detection.doctor": 5,
     "detection.experiments": 5,
     "detection.cli": 6,
 }

@@ -10,6 +10,7 @@ import os
 import sys
 
 COMMANDS = {
+    "check-data": "what is wrong with your images and annotations, and a mended copy",
     "train": "train or fine-tune a detector on your data",
     "evaluate": "AP of a checkpoint or of a file of predictions",
     "compare": "one table of several runs, with intervals and the paper's numbers",
@@ -67,7 +68,7 @@ def _run(name: str, arguments: list[str]) -> int:
     from detection.errors import InputError
 
     try:
-        return importlib.import_module(f"detection.cli.{name}").main(arguments)
+        return importlib.import_module(f"detection.cli.{name.replace('-', '_')}").main(arguments)
     except InputError as error:
         return _refuse(str(error))
     except PermissionError as error:

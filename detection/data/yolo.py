@@ -146,7 +146,7 @@ def _root(data: dict[str, Any], data_yaml: Path) -> Path:
     folder = data_yaml.resolve().parent
     root = folder / str(data.get("path") or ".")
     # A `path` that is not there usually names the place where Ultralytics would have downloaded the data to.
-    return root.resolve() if root.is_dir() else folder
+    return root.resolve() if os.path.isdir(root) else folder
 
 
 def _list_images(data: dict[str, Any], split: str, data_yaml: Path) -> list[Path]:
@@ -155,21 +155,24 @@ def _list_images(data: dict[str, Any], split: str, data_yaml: Path) -> list[Path
         raise InputError(f"{data_yaml}: has no {split!r}; add the folder of its images")
     root = _root(data, data_yaml)
     paths: list[Path] = []
-    for entry in given if isinstance(given, list) else [given]:
-        place = root / str(entry)
-        if not place.exists() and str(entry).startswith("../"):
-            place = root / str(entry)[3:]  # as Roboflow writes it, relative to a folder that it does not export
-        if place.is_dir():
+    for entry in map(str, given if isinstance(given, list) else [given]):
+        place = root / entry
+        if not os.path.exists(place) and entry.startswith("../"):
+            place = root / entry[3:]  # as Roboflow writes it, relative to a folder that it does not export
+        if place == Path(place.anchor):
+            raise InputError(f"{data_yaml}: {split}: {place} is the whole disk; give the folder of the images")
+        # os.path, since Path raises for names that no file system takes
+        if os.path.isdir(place):
             paths += sorted(
                 Path(folder, name)
                 for folder, _, names in os.walk(place)
                 for name in names
                 if os.path.splitext(name)[1].lower() in EXTENSIONS
             )
-        elif place.is_file() and place.suffix == ".txt":
+        elif os.path.isfile(place) and place.suffix == ".txt":
             paths += _listed(place)
         else:
-            raise InputError(f"{data_yaml}: {split}: {place} is no folder and no .txt list; correct the path")
+            raise InputError(f"{data_yaml}: {split}: {entry[:200]} is no folder and no .txt list; correct the path")
     return [Path(os.path.normpath(path)) for path in paths]
 
 
