@@ -14,6 +14,8 @@ TINY = 4.0
 """pixels of the network's input, of the shorter side"""
 WHOLE = 0.99
 """share of the image"""
+EDGE = 2.0
+"""pixels from the edge of the image at which a box is taken for cut off"""
 ODD = 6.0
 """robust deviations from the median of the class, in the logarithm; of a normal distribution 1 in 500 million"""
 LEAST = 30
@@ -90,11 +92,16 @@ def unusual_boxes(split: str, index: AnnotationIndex, scale: np.ndarray) -> list
     for row in np.flatnonzero(judged & (share >= WHOLE)).tolist():
         found.append(("whole image", box_item(split, index, row, f"covers {100 * share[row]:.0f} % of it")))
     size, shape = 0.5 * np.log(share), np.log(sides[:, 0] / sides[:, 1])
-    for rule, values, words in (
-        ("odd size", size, "{:.1f} times the side usual for its class"),
-        ("odd shape", shape, "{:.1f} times the width to height usual for its class"),
+    # What the edge cuts off is small and flat for that reason alone.
+    frame = index.sizes[image][:, ::-1]
+    cut = ((index.xywh[:, :2] <= EDGE) | (index.xywh[:, :2] + index.xywh[:, 2:] >= frame - EDGE)).any(axis=1)
+    for rule, values, words, whole in (
+        ("odd size", size, "{:.2g} times the side usual for its class", judged),
+        ("odd shape", shape, "{:.2g} times the width to height usual for its class", ~cut),
     ):
-        away, far = _oddness(values, index.labels, judged)
+        away, far = _oddness(values, index.labels, judged & whole)
+        if rule == "odd size":
+            far[cut & (away < 0)] = 0
         # The strangest first: these are the ones that are drawn.
         for row in sorted(np.flatnonzero(far > ODD).tolist(), key=lambda row: -far[row]):
             found.append((rule, box_item(split, index, row, "has " + words.format(np.exp(away[row])))))
