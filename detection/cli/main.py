@@ -10,7 +10,6 @@ import os
 import sys
 
 COMMANDS = {
-    "check-data": "what is wrong with your images and annotations, and a mended copy",
     "train": "train or fine-tune a detector on your data",
     "evaluate": "AP of a checkpoint or of a file of predictions",
     "compare": "one table of several runs, with intervals and the paper's numbers",
@@ -18,6 +17,7 @@ COMMANDS = {
     "pretrain": "train a classifier: a backbone, or the nets of the ResNet paper",
     "classify": "top-1 and top-5 error of classifiers and ensembles",
     "predict": "detect objects in images; write JSON and pictures",
+    "check-data": "what is wrong with your images and annotations, and a mended copy",
 }
 EXPERIMENTS = {
     "degradation": "do deeper nets learn worse, plain and residual?",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -64,9 +65,9 @@ def locate(path: Path, format: str = "auto", images: Path | None = None) -> Sour
     path = Path(path)
     if format != "auto" and format not in FINDERS:
         raise InputError(f"unknown data format {format!r}; it can be auto, {', '.join(FINDERS)}")
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises for names that no file system takes
         raise InputError(f"{path}: there is no such file or folder; give the path of a dataset")
-    if images is not None and not Path(images).is_dir():
+    if images is not None and not os.path.isdir(images):
         raise InputError(f"{images}: there is no such image folder; correct the path")
     for name in FINDERS if format == "auto" else (format,):
         splits = FINDERS[name](path)

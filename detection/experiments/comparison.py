@@ -186,7 +186,7 @@ def _check_evaluation(run: _Run, index: AnnotationIndex) -> list[str]:
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
         images, objects = int(content["images"]), int(content["objects"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return [
             f"{run.folder}: its evaluation.json is missing or no evaluation, so its predictions are taken on trust."
         ]
