@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import stat
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
+"""What is decoded, whatever a file is called. Of the others that Pillow knows, some run programs (EPS: Ghostscript)."""
+MAX_PIXELS = 89_478_485
+"""Pillow's own limit, where a program that uses this as a library has taken Pillow's away"""
+
+# Pillow warns of sizes that are refused here, and of flaws in metadata that no one needs.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class ImageDataError(ValueError):
@@ -37,11 +49,15 @@ def decoding(name: str) -> Iterator[None]:
 def open_image(encoded: Path | bytes) -> Image.Image:
     """The image with its header read and its pixels not yet decoded; use it within `decoding`.
 
-    Raises `Image.DecompressionBombError` from the size at which Pillow itself only warns.
+    Raises `Image.DecompressionBombError` from the size at which Pillow itself only warns, and before any pixel has
+    memory.
     """
-    picture = Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded)
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and picture.width * picture.height > limit:
+    # A pipe or device in the place of a file would be waited for, or read without end.
+    if not isinstance(encoded, bytes) and not stat.S_ISREG(os.stat(encoded).st_mode):
+        raise ImageDataError("the image cannot be decoded (not a file); replace or remove it")
+    picture = Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded, formats=FORMATS)
+    limit = min(Image.MAX_IMAGE_PIXELS or MAX_PIXELS, MAX_PIXELS)
+    if picture.width * picture.height > limit:
         picture.close()
         raise Image.DecompressionBombError(f"{picture.width}x{picture.height} is over {limit} pixels")
     return picture
@@ -57,8 +73,11 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "F":
         raise ImageDataError("float pixels have no fixed range; save the image with 8 bits a channel")
     if picture.mode == "I" or picture.mode.startswith("I;16"):
-        grey = np.clip((np.asarray(picture).astype(np.int64) + 128) // 257, 0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
+        # In place: at the limit of pixels every copy is hundreds of megabytes.
+        grey = np.clip(np.asarray(picture), 0, 65535).astype(np.uint32)
+        grey += 128
+        grey //= 257
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if picture.mode in ("P", "PA"):
         return picture.convert("RGBA").convert("RGB")  # without the detour, Pillow warns about transparent entries
     return picture.convert("RGB")

@@ -7,11 +7,17 @@ checked against the hash in its file name. A path is a state dict in the same la
 
 from __future__ import annotations
 
+import hashlib
+import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from backbones.printable import UNPRINTABLE
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -64,9 +70,9 @@ def _reason(error: Exception) -> str:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in the file `path`, in float32. Only tensors and plain values are unpickled."""
+    """The state dict in the file `path`, in float32. See `load_plain`."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_plain(path)
     except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
         raise WeightsError(f"{path}: not a readable weights file ({_reason(error)})") from error
     for key in ("model", "state_dict", "backbone"):
@@ -74,7 +80,40 @@ def read_state(path: Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
         raise WeightsError(f"{path}: holds no state dict; expected names with tensors, alone or under 'model'")
+    fault = next((f"{k} {fault}" for k, v in content.items() if (fault := tensor_fault(k, v))), None)
+    if fault:
+        raise WeightsError(f"{path}: {fault}; give a file with plain weights")
     return {k.removeprefix("module."): v.float() if v.is_floating_point() else v for k, v in content.items()}
+
+
+def load_plain(path: Path) -> Any:
+    """What `torch.save` wrote, on the CPU; only tensors and plain values are unpickled, no code runs.
+
+    Raises ValueError for an archive with packed parts, which torch never writes and which may hide any amount of
+    memory, and whatever torch raises for a file that is not its own.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+        if any(m.compress_type != zipfile.ZIP_STORED for m in members):
+            raise ValueError("its parts are compressed, as torch never does")
+        if sum(m.file_size for m in members) > path.stat().st_size:
+            raise ValueError("its parts overlap")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def tensor_fault(name: object, value: object) -> str | None:
+    """Why `value` is no plain weight under a plain name, or None.
+
+    A view that repeats its storage, as a file may hold, grows to any size once it is copied.
+    """
+    if not isinstance(name, str) or UNPRINTABLE.search(name):
+        return "is no name of a weight"
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
+        return "is no plain tensor"
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        return f"of shape {tuple(value.shape)} has more numbers than the file"
+    return None
 
 
 def fetch_state(architecture: str, name: str) -> dict[str, Tensor]:
@@ -89,12 +128,27 @@ def fetch_state(architecture: str, name: str) -> dict[str, Tensor]:
             f"weights {name!r}: no such file, and torchvision's for {architecture} are {', '.join(known.__members__)}"
         )
     weights = known[name]
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    file = Path(weights.url).name
+    _check_sum(cache / file)
     try:
-        return dict(weights.get_state_dict(progress=False, check_hash=True))
+        return dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
     except Exception as error:  # urllib, ssl and hash errors share no base class
-        cache = Path(torch.hub.get_dir()) / "checkpoints"
-        file = Path(weights.url).name
         raise WeightsError(
             f"weights {name} of {architecture} could not be downloaded ({_reason(error)}); "
             f"fetch {weights.url} elsewhere and put it at {cache / file}, or give a local file"
         ) from error
+
+
+def _check_sum(path: Path) -> None:
+    """Raise `WeightsError` where a file that lies in the cache is not the published one, whose name ends in the
+    beginning of its SHA-256; torch compares it only after a download."""
+    wanted = re.search(r"-([0-9a-f]{8,})\.", path.name)
+    if wanted is None or not path.is_file():
+        return
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    if not digest.hexdigest().startswith(wanted[1]):
+        raise WeightsError(f"{path}: is not the published file, by its SHA-256; delete it, and it is fetched again")

@@ -26,6 +26,8 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
+from backbones.pretrained import load_plain, tensor_fault
+from backbones.printable import UNPRINTABLE
 from detection.atomic import give_name, write_atomically
 from detection.errors import InputError
 
@@ -62,9 +64,9 @@ def load(path: Path, task: str) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             written, found = _digests(file)
-            if written and written != found:
-                raise DamagedCheckpoint(f"{path}: damaged, its checksum is another; give another best.pt or last.pt")
-            content = torch.load(file, map_location="cpu", weights_only=True)
+        if written and written != found:
+            raise DamagedCheckpoint(f"{path}: damaged, its checksum is another; give another best.pt or last.pt")
+        content = load_plain(path)
     except InputError:
         raise
     except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
@@ -78,6 +80,9 @@ def load(path: Path, task: str) -> dict[str, Any]:
         raise DamagedCheckpoint(f"{path}: damaged, its checksum is missing; give another best.pt or last.pt")
     if content["task"] != task:
         raise InputError(f"{path}: is a checkpoint of {content['task']}; give one that `{WRITERS[task]}` wrote")
+    fault = _fault(content)
+    if fault:
+        raise InputError(f"{path}: {fault}; give a best.pt or last.pt that `{WRITERS[task]}` wrote")
     return content
 
 
@@ -128,8 +133,22 @@ def _digests(file: IO[bytes]) -> tuple[str, str]:
     return written, found.hexdigest()
 
 
+def _fault(content: dict[str, Any]) -> str | None:
+    """What a damaged or foreign file has in the place of weights, classes or config; None where all is in place."""
+    classes, model = content["classes"], content["model"]
+    if not isinstance(classes, list | tuple) or not classes or any(not isinstance(name, str) for name in classes):
+        return "its classes are not a list of names"
+    if any(UNPRINTABLE.search(name) for name in classes):
+        return "a class name has control characters"
+    if not isinstance(model, dict) or not isinstance(content["config"], dict):
+        return "its model or config is no dict"
+    return next((f"{name} {fault}" for name, value in model.items() if (fault := tensor_fault(name, value))), None)
+
+
 def is_checkpoint(content: object) -> bool:
-    return isinstance(content, dict) and {"format", "task", "config", "classes", "model"} <= content.keys()
+    if not isinstance(content, dict) or not {"format", "task", "config", "classes", "model"} <= content.keys():
+        return False
+    return isinstance(content["format"], int) and isinstance(content["task"], str)
 
 
 def load_weights(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:

@@ -14,6 +14,8 @@ LEVELS = {
     "detection.errors": 0,
     "detection.atomic": 0,
     "detection.lock": 0,
+    "detection.allocator": 0,
+    "detection.documents": 0,
     "detection.records": 0,
     "detection.parallel": 0,
     "detection.config": 0,
@@ -26,6 +28,7 @@ LEVELS = {
     "detection.interop": 3,
     "detection.export": 4,
     "detection.engine": 4,
+    "detection.doctor": 5,
     "detection.experiments": 5,
     "detection.cli": 6,
 }

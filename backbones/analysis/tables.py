@@ -6,6 +6,8 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from backbones.printable import printable
+
 ALIGNMENTS = {"l": ":---", "c": ":---:", "r": "---:"}
 
 
@@ -55,7 +57,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]], alig
         align = "".join(_usual_alignment([row[i] for row in rows]) for i in range(len(header)))
     if len(align) != len(header) or not set(align) <= set(ALIGNMENTS):
         raise ValueError(f"align {align!r} must be {len(header)} letters of {', '.join(ALIGNMENTS)}")
-    lines = [[_escaped(cell) for cell in row] for row in (header, *rows)]
+    lines = [[markdown_text(cell) for cell in row] for row in (header, *rows)]
     lines.insert(1, [ALIGNMENTS[letter] for letter in align])
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
@@ -65,7 +67,19 @@ def _usual_alignment(cells: list[object]) -> str:
     return "r" if given and all(isinstance(cell, int | float) for cell in given) else "l"
 
 
-def _escaped(cell: object) -> str:
-    text = "" if cell is None else " ".join(str(cell).split())
+def markdown_text(value: object) -> str:
+    """One line of Markdown that shows `value` as it is: no tags, links, pictures or columns of a table come of it.
+    None is nothing."""
+    text = "" if value is None else printable(" ".join(str(value).split()))
     # Backslashes first: one that stood before a pipe would undo the pipe's own.
-    return html.escape(text, quote=False).replace("\\", "\\\\").replace("|", "\\|")
+    text = html.escape(text, quote=False).replace("\\", "\\\\").replace("|", "\\|")
+    return text.replace("](", "]\\(")
+
+
+def fenced(command: str) -> str:
+    """A command line as a block of code, behind a fence that it cannot end."""
+    command = printable(command)
+    fence = "```"
+    while fence in command:
+        fence += "`"
+    return f"{fence}\n{command}\n{fence}"

@@ -21,8 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from backbones.bounds import Allowance, BoundedStream, TooLargeError
 from backbones.classify.images import ImageSet, planes
 from backbones.decode import ImageDataError, decoding
+from backbones.printable import UNPRINTABLE
 
 SPLITS = ("train", "val", "test")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
@@ -151,6 +153,8 @@ def _tar_source(path: Path) -> Source:
     try:
         with OPENERS[suffix](path) as stream:
             members = dict(_tar_members(path, stream))
+    except TooLargeError as error:
+        raise ImageDataError(f"{path}: {error}, many times its size; unpack it and give the folder") from error
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
         raise ImageDataError(f"{path}: the archive is broken ({_line(error)}); fetch or pack it again") from error
     trees = _trees(path.name, members)
@@ -194,7 +198,8 @@ def _tar_members(path: Path, stream: BufferedIOBase) -> Iterator[tuple[Parts, by
     total = 0
     if path.suffix == ".tar":
         _check_end(stream)
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
+    bounded, allowance = BoundedStream(stream, Allowance(path)), Allowance(path)
+    with tarfile.open(fileobj=bounded, mode="r|") as archive:  # type: ignore[call-overload]
         for member in archive:
             parts = tuple(p for p in member.name.split("/") if p not in ("", "."))
             if not parts or any(p.startswith(".") or p == "__MACOSX" for p in parts):
@@ -207,6 +212,7 @@ def _tar_members(path: Path, stream: BufferedIOBase) -> Iterator[tuple[Parts, by
                 raise ImageDataError(
                     f"{path.name}: {member.name} is a link; pack the files themselves (tar --dereference)"
                 )
+            allowance.spend(member.size)  # a sparse member is larger than what the stream holds of it
             total += member.size
             if total > ARCHIVE_LIMIT:
                 raise ImageDataError(
@@ -219,7 +225,7 @@ def _tar_members(path: Path, stream: BufferedIOBase) -> Iterator[tuple[Parts, by
                     raise EOFError(f"{member.name} ends early")
                 yield parts, data
     # tarfile takes the end of the file for the end of the archive: only a decompressor knows that a file was cut.
-    while stream.read(1 << 20):
+    while bounded.read(1 << 20):
         pass
 
 
@@ -252,6 +258,9 @@ def _assemble(
 
 
 def _check_classes(where: str, known: Sequence[str], found: Sequence[str] | Listing) -> None:
+    hidden = next((name for name in found if UNPRINTABLE.search(name)), None)
+    if hidden is not None:
+        raise ImageDataError(f"{where}: class {hidden!r} has control characters in its name; rename the folder")
     missing, unknown = [n for n in known if n not in found], sorted(set(found) - set(known))
     if missing or unknown:
         wrong = [f"{what} {_few(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names]

@@ -67,7 +67,11 @@ def _predictions(args: argparse.Namespace) -> int:
     source = find_data(config)
     if split is None:
         split = "val" if "val" in source.splits else next(iter(source.splits))
-    _print_scores(source.read(split), read_results(args.predictions), args)
+    index, results = source.read(split), read_results(args.predictions)
+    try:
+        _print_scores(index, results, args)
+    except InputError as error:
+        raise InputError(f"{args.predictions}: {error}") from error
     return 0
 
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "classify": "top-1 and top-5 error of classifiers and ensembles",
     "export": "a detector for OpenVINO (also int8) or ONNX Runtime",
     "predict": "detect objects in images; write JSON and pictures",
+    "check-data": "what is wrong with your images and annotations, and a mended copy",
 }
 EXPERIMENTS = {
     "degradation": "do deeper nets learn worse, plain and residual?",
@@ -85,7 +86,7 @@ def _run(name: str, arguments: list[str]) -> int:
     from detection.errors import InputError
 
     try:
-        return importlib.import_module(f"detection.cli.{name}").main(arguments)
+        return importlib.import_module(f"detection.cli.{name.replace('-', '_')}").main(arguments)
     except InputError as error:
         return _refuse(str(error))
     except PermissionError as error:

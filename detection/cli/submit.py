@@ -83,7 +83,7 @@ def _coco_ids(args: argparse.Namespace) -> tuple[set[int], set[int]]:
     try:
         content = json.loads(path.read_bytes())
         return {item["id"] for item in content["images"]}, {item["id"] for item in content["categories"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is no COCO file with images and categories ({error!r}); fetch it again") from error
 
 

@@ -7,8 +7,10 @@ fills a folder beside the target and renames it, so a target that exists is whol
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import shutil
+import struct
 import tarfile
 import time
 import urllib.error
@@ -21,7 +23,8 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from detection.data.coco import leaves_root
+from backbones.bounds import MEMBER, Allowance
+from detection.data.names import leaves_root, unshowable
 from detection.errors import InputError
 
 CHUNK = 1 << 20
@@ -30,6 +33,18 @@ RETRY_SECONDS = (1.0, 4.0, 16.0, 64.0)
 """waited before each further attempt; an attempt that brought bytes starts the row anew"""
 
 MENDABLE_STATUS = {408, 425, 429, 500, 502, 503, 504}
+
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    struct.error,
+)
+"""What a broken archive raises, or one that unpacks to too much."""
 
 Progress = Callable[[str, int, int | None], None]
 """(what is done, bytes so far, bytes in all or None)"""
@@ -182,7 +197,7 @@ def verify(path: Path, md5: str | None, progress: Progress = silent, name: str |
             for member in tar:
                 progress(f"verifying {name}", member.offset, path.stat().st_size)
         return None
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError) as error:
+    except (*DAMAGE, OSError) as error:
         return f"is no whole archive ({' '.join(str(error).split())})"
 
 
@@ -190,7 +205,8 @@ def unpack(paths: Sequence[Path], target: Path, root: str, progress: Progress = 
     """Put what tars and zips hold below their folder `root` into the new folder `target`; the rest is left out.
 
     Only files and folders: a member that is a link or device, or whose name is absolute or climbs with '..', is
-    refused. Raises InputError naming archive and member; `target` then does not exist.
+    refused, and so is an archive that unpacks to many times its size. Raises InputError naming archive and member;
+    `target` then does not exist.
     """
     if target.exists():
         raise FileExistsError(target)
@@ -204,7 +220,9 @@ def unpack(paths: Sequence[Path], target: Path, root: str, progress: Progress = 
         if not any(temporary.iterdir()):
             raise InputError(f"{path}: holds nothing below {root}; this is not the official archive, fetch it again")
         os.replace(temporary, target)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError) as error:
+    except InputError:
+        raise
+    except DAMAGE as error:
         raise InputError(f"{path}: cannot be unpacked ({' '.join(str(error).split())}); fetch it again") from error
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or error}); make room and run again") from error
@@ -214,7 +232,7 @@ def unpack(paths: Sequence[Path], target: Path, root: str, progress: Progress = 
 
 def _place(path: Path, name: str, folder: Path, root: str) -> Path | None:
     """Where a member goes, None for one outside `root`; InputError where it would be outside `folder`."""
-    if leaves_root(name) or "\\" in name:
+    if leaves_root(name) or unshowable(name) or "\\" in name:
         raise InputError(f"{path}: member {name!r} would leave its folder; fetch the official archive")
     inside = PurePosixPath(name)
     return folder / inside.relative_to(root) if inside.is_relative_to(root) else None
@@ -222,9 +240,10 @@ def _place(path: Path, name: str, folder: Path, root: str) -> Path | None:
 
 def _untar(path: Path, folder: Path, root: str, progress: Progress) -> None:
     # Members are written as plain files by us, which is stricter than tarfile's data filter and needs no new Python.
-    size = path.stat().st_size
+    size, allowance = path.stat().st_size, Allowance(path)
     with tarfile.open(path) as archive:
         for member in archive:
+            allowance.spend(max(member.size, MEMBER))
             place = _place(path, member.name, folder, root)
             if not (member.isdir() or member.isreg()):
                 raise InputError(f"{path}: member {member.name!r} is a link or device; fetch the official archive")
@@ -240,7 +259,8 @@ def _untar(path: Path, folder: Path, root: str, progress: Progress) -> None:
 def _unzip(path: Path, folder: Path, root: str, progress: Progress) -> None:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-        total, done = sum(member.file_size for member in members), 0
+        total, done, allowance = sum(member.file_size for member in members), 0, Allowance(path)
+        allowance.spend(sum(max(member.file_size, MEMBER) for member in members))
         for member in members:
             place = _place(path, member.filename, folder, root)
             kind = member.external_attr >> 28  # the upper bits of st_mode: 8 is a file, 4 a folder, 0 unsaid

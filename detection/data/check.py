@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.data.image import image_size, read_image
+from detection.data.image import Size, image_size, read_image
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
 
@@ -39,24 +39,38 @@ def check_index(index: AnnotationIndex, policy: str, decode: bool) -> tuple[Anno
     if policy not in ("error", "skip"):
         raise InputError(f"unknown policy {policy!r} for flawed data; it can be error or skip")
     _refuse_empty(index, "")
+    flaws = find_flaws(index, _decoded_size if decode else image_size)
+    if policy == "error":
+        _raise_first(index, flaws)
+        return index, []
+    kept, outside = leave_out(index, flaws)
+    report = _report(index, flaws, outside)
+    _refuse_empty(kept, " once flawed ones are left out: " + "; ".join(report) if report else "")
+    return kept, report
+
+
+def find_flaws(index: AnnotationIndex, look: Callable[[Path], Size]) -> dict[str, dict[int, str]]:
+    """Rule -> row of an image or annotation -> what is wrong with it. `look` opens an image and tells its upright
+    (height, width), or raises InputError; it is called by several threads."""
     flaws = _missing_images(index)
     present = np.array([i for i in range(len(index)) if i not in flaws["image missing"]], dtype=np.int64)
-    flaws |= _unreadable_images(index, present, decode)
-    empty, beyond, outside = _box_flaws(index)
+    flaws |= _unreadable_images(index, present, look)
+    empty, beyond, _ = box_flaws(index)
     flaws["empty box"] = {row: f"is empty: {_box(index, row)}" for row in np.flatnonzero(empty).tolist()}
     flaws["box outside"] = {
         row: f"sticks out of the image of {_size(index, row)}: {_box(index, row)}"
         for row in np.flatnonzero(beyond).tolist()
     }
-    if policy == "error":
-        _raise_first(index, flaws)
-        return index, []
+    return flaws
+
+
+def leave_out(index: AnnotationIndex, flaws: dict[str, dict[int, str]]) -> tuple[AnnotationIndex, int]:
+    """The index without flawed images, empty boxes and boxes wholly outside, and how many of these there are."""
     bad = {row for rule, found in flaws.items() if rule.startswith("image") for row in found}
+    empty, _, outside = box_flaws(index)
     kept = index.select_annotations(~(empty | outside))
     kept = kept.select_images(np.array([i for i in range(len(index)) if i not in bad], dtype=np.int64))
-    report = _report(index, flaws, int(outside.sum()))
-    _refuse_empty(kept, " once flawed ones are left out: " + "; ".join(report) if report else "")
-    return kept, report
+    return kept, int(outside.sum())
 
 
 def _refuse_empty(index: AnnotationIndex, reason: str) -> None:
@@ -80,13 +94,17 @@ def _missing_images(index: AnnotationIndex) -> dict[str, dict[int, str]]:
     return {"image missing": missing}
 
 
-def _unreadable_images(index: AnnotationIndex, rows: np.ndarray, decode: bool) -> dict[str, dict[int, str]]:
-    def size_of(row: int) -> tuple[int, int] | str:
+def _decoded_size(path: Path) -> Size:
+    height, width = read_image(path).shape[:2]
+    return height, width
+
+
+def _unreadable_images(
+    index: AnnotationIndex, rows: np.ndarray, look: Callable[[Path], Size]
+) -> dict[str, dict[int, str]]:
+    def size_of(row: int) -> Size | str:
         try:
-            if decode:
-                height, width = read_image(index.path(row)).shape[:2]
-                return height, width
-            return image_size(index.path(row))
+            return look(index.path(row))
         except InputError as error:
             return str(error).removeprefix(f"{index.path(row)}: ")
 
@@ -102,7 +120,7 @@ def _unreadable_images(index: AnnotationIndex, rows: np.ndarray, decode: bool) -
     return {"image unreadable": unreadable, "image size": wrong_size}
 
 
-def _box_flaws(index: AnnotationIndex) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def box_flaws(index: AnnotationIndex) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Three masks (M,) bool: empty; reaching over the image, but not empty; wholly outside it."""
     sizes = np.repeat(index.sizes, np.diff(index.offsets), axis=0)[:, ::-1]
     low, high = index.xywh[:, :2], index.xywh[:, :2] + index.xywh[:, 2:]
@@ -122,7 +140,8 @@ def _raise_first(index: AnnotationIndex, flaws: dict[str, dict[int, str]]) -> No
             more = f" (and {total - 1} more flaws)" if total > 1 else ""
             cure = "add it, give the right image folder" if rule == "image missing" else "correct it"
             raise InputError(
-                f"{index.source}: {_item(index, rule)(row)} {complaint}{more}; {cure}, or let flawed items be skipped"
+                f"{index.source}: {name_item(index, rule, row)} {complaint}{more}; "
+                f"{cure}, or let flawed items be skipped"
             )
 
 
@@ -134,24 +153,20 @@ def _report(index: AnnotationIndex, flaws: dict[str, dict[int, str]], outside: i
             done = "left out"
             if rule == "box outside":
                 done = f"{outside} left out as wholly outside, {len(found) - outside} kept to be clipped"
-            lines.append(f"{rule}: {len(found)}, {done}; the first: {_item(index, rule)(row)} {complaint}")
+            lines.append(f"{rule}: {len(found)}, {done}; the first: {name_item(index, rule, row)} {complaint}")
     return lines
 
 
-def _item(index: AnnotationIndex, rule: str) -> Callable[[int], str]:
-    """Names the item in a row of images or of annotations, whichever the rule is about."""
-
-    def image(row: int) -> str:
+def name_item(index: AnnotationIndex, rule: str, row: int) -> str:
+    """The item in a row of images or of annotations, whichever the rule is about, as a person would look for it."""
+    if rule.startswith("image"):
         return f"image {index.file_names[row].decode()}"
-
-    def box(row: int) -> str:
-        name = index.class_names[index.labels[row]]
-        return f"{image(_image_of(index, row))}: annotation {index.annotation_ids[row]} ({name})"
-
-    return image if rule.startswith("image") else box
+    image = index.file_names[image_of(index, row)].decode()
+    return f"image {image}: annotation {index.annotation_ids[row]} ({index.class_names[index.labels[row]]})"
 
 
-def _image_of(index: AnnotationIndex, row: int) -> int:
+def image_of(index: AnnotationIndex, row: int) -> int:
+    """The row of the image that annotation `row` belongs to."""
     return int(np.searchsorted(index.offsets, row, side="right")) - 1
 
 
@@ -160,5 +175,5 @@ def _box(index: AnnotationIndex, row: int) -> str:
 
 
 def _size(index: AnnotationIndex, row: int) -> str:
-    height, width = index.sizes[_image_of(index, row)]
+    height, width = index.sizes[image_of(index, row)]
     return f"{width}x{height}"

@@ -3,8 +3,7 @@
 Boxes, areas, flags and ids come back from `to_coco` exactly as `read_coco` found them. Segmentations, captions and
 every other field are not kept. Category ids may have gaps: class k is the category with the k-th smallest id.
 
-Everything is checked by column, and a single item is looked at only once a column is known to be wrong: 860,000
-annotations are too many to visit in Python one rule at a time.
+Everything is checked by column, see `columns.py`.
 """
 
 from __future__ import annotations
@@ -12,36 +11,65 @@ from __future__ import annotations
 import gc
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from detection.atomic import write_atomically
+from detection.data.columns import (
+    FARTHEST,
+    FlawedItems,
+    Item,
+    Report,
+    brief,
+    column,
+    floats,
+    later_copies,
+    reject,
+    unique_ids,
+)
 from detection.data.index import AnnotationIndex
+from detection.data.names import leaves_root, unshowable
 from detection.errors import InputError
 
-Item = dict[str, Any]
 
-
-def read_coco(annotations: Path, images: Path | None = None) -> AnnotationIndex:
+def read_coco(annotations: Path, images: Path | None = None, report: Report | None = None) -> AnnotationIndex:
     """Read the JSON file `annotations`; `images` is the folder its file names start from.
 
     Without `images` the usual places beside the file are tried (see `guess_image_folder`). Pixels are not touched.
-    Raises InputError where the file is missing, is not COCO, or an item of it is wrong.
+    Raises InputError where the file is missing, is not COCO, or an item of it is wrong; with `report`, an item that is
+    wrong is told to it and left out, with the annotations that depend on it.
     """
     annotations = Path(annotations)
     with _collection_paused():
         data = _load(annotations)
-        categories = _section(data, "categories", annotations)
-        image_items = _section(data, "images", annotations)
-        rows = _section(data, "annotations", annotations)
-        class_names, category_ids = _read_categories(categories, annotations)
-        image_ids, names, sizes = _read_images(image_items, annotations)
-        columns, image_rows = _read_annotations(rows, image_ids, category_ids, annotations)
+        while True:
+            try:
+                return _to_index(data, annotations, images)
+            except FlawedItems as error:
+                if report is None:
+                    raise
+                _leave_out(error, report)
+
+
+def _leave_out(error: FlawedItems, report: Report) -> None:
+    for row in error.rows:
+        report(error.complaints(row))
+    flawed = set(error.rows)
+    error.items[:] = [item for row, item in enumerate(error.items) if row not in flawed]
+
+
+def _to_index(data: Item, annotations: Path, images: Path | None) -> AnnotationIndex:
+    categories = _section(data, "categories", annotations)
+    image_items = _section(data, "images", annotations)
+    rows = _section(data, "annotations", annotations)
+    class_names, category_ids = _read_categories(categories, annotations)
+    image_ids, names, sizes = _read_images(image_items, annotations)
+    columns, image_rows = _read_annotations(rows, image_ids, category_ids, annotations)
     # Stable, so that the annotations of an image keep the order of the file, which decides ties in evaluation.
     order = np.argsort(image_rows, kind="stable")
     counts = np.bincount(image_rows, minlength=len(image_ids))
@@ -125,17 +153,35 @@ def _collection_paused() -> Iterator[None]:
 
 def _load(path: Path) -> Item:
     try:
-        data = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        data = json.loads(text)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a COCO JSON file") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a JSON file ({error}); write it again, it may be cut off") from error
+    _refuse_twice(text, path)
     if not isinstance(data, dict):
         raise InputError(
             f"{path}: holds a JSON {type(data).__name__}, not an object with images, annotations and categories;"
             " a list is usually a file of results"
         )
     return data
+
+
+def _refuse_twice(text: bytes, path: Path) -> None:
+    """Raise InputError for an object with one key twice, of which JSON's readers keep the last and drop the other.
+
+    Looked for only where a list could be there twice: a second reading of every object takes seconds in large files.
+    """
+
+    def checked(pairs: list[tuple[str, Any]]) -> None:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise InputError(f"{path}: an object has the key {twice!r} twice; delete one of them")
+
+    if any(text.count(f'"{key}"'.encode()) > 1 for key in ("images", "annotations", "categories")):
+        json.loads(text, object_pairs_hook=checked)
 
 
 def _section(data: Item, key: str, path: Path) -> list[Item]:
@@ -145,97 +191,50 @@ def _section(data: Item, key: str, path: Path) -> list[Item]:
     if not isinstance(section, list):
         raise InputError(f'{path}: "{key}" is a {type(section).__name__}; it must be a list')
     if not set(map(type, section)) <= {dict}:
-        row = next(i for i, item in enumerate(section) if type(item) is not dict)
-        raise InputError(f'{path}: "{key}" item {row} is a {type(section[row]).__name__}; it must be an object')
+        wrong = [i for i, item in enumerate(section) if type(item) is not dict]
+
+        def complaint(row: int) -> str:
+            return f'{path}: "{key}" item {row} is a {type(section[row]).__name__}; it must be an object'
+
+        raise FlawedItems(complaint(wrong[0]), section, wrong, complaint)
     return section
 
 
-def _column(items: list[Item], key: str, kinds: set[type], kind: str, what: str, path: Path) -> list[Any]:
-    """The values of `key`, each of one of the types `kinds` (bool is not an int here); else InputError names the item.
-
-    kind: the types in words; what: the item in words.
-    """
-    values = [item.get(key) for item in items]
-    if not set(map(type, values)) <= kinds:
-        row = next(i for i, value in enumerate(values) if type(value) not in kinds)
-        given = f'"{key}" is {values[row]!r}' if key in items[row] else f'"{key}" is missing'
-        raise InputError(f"{path}: {_name(what, items[row], row)}: {given}; it must be {kind}")
-    return values
-
-
-def _name(what: str, item: Item, row: int) -> str:
-    """An item as a person would look for it."""
-    name = f"{what} {item['id']!r}" if "id" in item else f"{what} number {row} (counted from 0)"
-    return f"{name} ({item['file_name']})" if isinstance(item.get("file_name"), str) else name
-
-
-def _ids(items: list[Item], what: str, path: Path) -> np.ndarray:
-    """(n,) int64, no two alike."""
-    ids = _column(items, "id", {int}, "a whole number", what, path)
-    if len(set(ids)) < len(ids):
-        seen: set[int] = set()
-        twice = next(number for number in ids if number in seen or seen.add(number))  # type: ignore[func-returns-value]
-        raise InputError(f"{path}: {what} {twice} is there twice; ids must be unique, renumber one")
-    try:
-        return np.array(ids, dtype=np.int64)
-    except OverflowError:
-        raise InputError(f"{path}: an id of {what} does not fit 64 bits; renumber it") from None
-
-
-def _reject(items: list[Item], wrong: np.ndarray, what: str, path: Path, complaint: Callable[[Item], str]) -> None:
-    """Raise InputError with `complaint` about the first item where `wrong` (n,) bool is true; pass where none is."""
-    rows = np.flatnonzero(wrong)
-    if len(rows):
-        more = f" (and {len(rows) - 1} more like it)" if len(rows) > 1 else ""
-        item = items[rows[0]]
-        raise InputError(f"{path}: {_name(what, item, int(rows[0]))}: {complaint(item)}{more}")
-
-
 def _read_categories(items: list[Item], path: Path) -> tuple[tuple[str, ...], np.ndarray]:
-    ids = _ids(items, "category", path)
-    names = _column(items, "name", {str}, "a text", "category", path)
+    ids = unique_ids(items, "category", path)
+    names = column(items, "name", {str}, "a text", "category", path)
     if not names:
         raise InputError(f'{path}: "categories" is empty; it must list at least one class')
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{path}: two categories are named {twice!r}; rename one, or delete it if it is not used")
+        twice = names[later_copies(names)[0]]
+        raise InputError(f"{path}: two categories are named {brief(twice)}; rename one, or delete it if it is not used")
+    hidden = np.array([unshowable(name) for name in names], dtype=bool)
+    message = "its name is blank or has control characters; rename it"
+    reject(items, hidden, "category", path, lambda item: f"{message}: {brief(item['name'])}")
     order = np.argsort(ids)
     return tuple(names[i] for i in order), ids[order]
 
 
 def _read_images(items: list[Item], path: Path) -> tuple[np.ndarray, list[str], np.ndarray]:
-    ids = _ids(items, "image", path)
-    names = _column(items, "file_name", {str}, "a text", "image", path)
+    ids = unique_ids(items, "image", path)
+    names = column(items, "file_name", {str}, "a text", "image", path)
     unsafe = np.fromiter((leaves_root(name) for name in names), dtype=bool, count=len(names))
     message = '"file_name" must be a path inside the image folder, not absolute and without ".."'
-    _reject(items, unsafe, "image", path, lambda item: message)
+    reject(items, unsafe, "image", path, lambda item: message)
+    hidden = np.fromiter((unshowable(name) for name in names), dtype=bool, count=len(names))
+    reject(items, hidden, "image", path, lambda item: '"file_name" has control characters; rename the file')
     sizes = np.empty((len(items), 2), dtype=np.int32)
-    for column, key in enumerate(("height", "width")):
+    for side, key in enumerate(("height", "width")):
         kind = "a whole number of pixels"
-        values = np.array(_column(items, key, {int, float}, kind, "image", path), dtype=np.float64)
+        values = floats(column(items, key, {int, float}, kind, "image", path))
         wrong = ~((values >= 1) & (values < 2**31) & (values == np.floor(values)))
-        _reject(items, wrong, "image", path, lambda item, key=key: f'"{key}" is {item[key]}; it must be 1 or more')  # type: ignore[misc]
-        sizes[:, column] = values
+
+        def complaint(item: Item, key: str = key) -> str:
+            return f'"{key}" is {brief(item[key])}; it must be 1 or more'
+
+        reject(items, wrong, "image", path, complaint)
+        sizes[:, side] = values
     return ids, names, sizes
-
-
-def leaves_root(name: str) -> bool:
-    """Whether a file name is no path inside a folder: empty, absolute (on any system), or climbing with '..'."""
-    if not name or "\0" in name or not _encodes(name) or name.startswith(("/", "\\")):
-        return True
-    if ".." not in name and ":" not in name:
-        return False
-    windows = PureWindowsPath(name)
-    return bool(windows.drive) or ".." in windows.parts or ".." in PurePosixPath(name).parts
-
-
-def _encodes(name: str) -> bool:
-    """JSON can spell half characters (lone surrogates), which no file name has."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _read_annotations(
@@ -243,22 +242,23 @@ def _read_annotations(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The columns of an index in file order, and (M,) the image row of each annotation."""
     what = "annotation"
-    annotation_ids = _ids(items, what, path)
+    annotation_ids = unique_ids(items, what, path)
     image_rows = _rows_of(items, "image_id", image_ids, "images", path)
     labels = _rows_of(items, "category_id", category_ids, "categories", path)
     xywh = _boxes(items, path)
     areas = xywh[:, 2] * xywh[:, 3]
     if any("area" in item for item in items):
-        given = _column(items, "area", {int, float, type(None)}, "a number", what, path)
-        values = np.array(given, dtype=np.float64)
+        given = column(items, "area", {int, float, type(None)}, "a number", what, path)
+        values = floats(given)
         absent = np.fromiter((value is None for value in given), dtype=bool, count=len(given))
-        wrong = ~absent & ~np.isfinite(values)
-        _reject(items, wrong, what, path, lambda item: f'"area" is {item["area"]}; it must be a finite number')
+        wrong = ~absent & ~(np.abs(values) < FARTHEST**2)
+        rule = "it must be a finite number of square pixels"
+        reject(items, wrong, what, path, lambda item: f'"area" is {brief(item["area"])}; {rule}')
         areas = np.where(absent, areas, values)
     crowd = [item.get("iscrowd", 0) for item in items]
     if not set(map(type, crowd)) <= {int, bool} or not set(crowd) <= {0, 1}:
         wrong = np.array([type(value) not in (int, bool) or value not in (0, 1) for value in crowd], dtype=bool)
-        _reject(items, wrong, what, path, lambda item: f'"iscrowd" is {item["iscrowd"]!r}; it must be 0 or 1')
+        reject(items, wrong, what, path, lambda item: f'"iscrowd" is {brief(item["iscrowd"])}; it must be 0 or 1')
     columns = {"xywh": xywh, "labels": labels, "areas": areas, "annotation_ids": annotation_ids}
     return columns | {"crowd": np.array(crowd, dtype=bool)}, image_rows
 
@@ -266,10 +266,14 @@ def _read_annotations(
 def _rows_of(items: list[Item], key: str, known: np.ndarray, section: str, path: Path) -> np.ndarray:
     """(M,) int64: where in `known` each item's `key` stands; InputError for an id that is not there."""
     row_of = {number: row for row, number in enumerate(known.tolist())}
-    ids = _column(items, key, {int}, "a whole number", "annotation", path)
+    ids = column(items, key, {int}, "a whole number", "annotation", path)
     rows = np.fromiter((row_of.get(number, -1) for number in ids), dtype=np.int64, count=len(ids))
-    _reject(
-        items, rows < 0, "annotation", path, lambda item: f'"{key}" is {item[key]}, which "{section}" does not list'
+    reject(
+        items,
+        rows < 0,
+        "annotation",
+        path,
+        lambda item: f'"{key}" is {brief(item[key])}, which "{section}" does not list',
     )
     return rows
 
@@ -277,13 +281,13 @@ def _rows_of(items: list[Item], key: str, known: np.ndarray, section: str, path:
 def _boxes(items: list[Item], path: Path) -> np.ndarray:
     """(M, 4) float64 x, y, width, height as written."""
     rule = "it must be [x, y, width, height] in finite pixels"
-    boxes = _column(items, "bbox", {list}, "[x, y, width, height]", "annotation", path)
+    boxes = column(items, "bbox", {list}, "[x, y, width, height]", "annotation", path)
     wrong_length = np.fromiter((len(box) != 4 for box in boxes), dtype=bool, count=len(boxes))
-    _reject(items, wrong_length, "annotation", path, lambda item: f'"bbox" is {item["bbox"]}; {rule}')
+    reject(items, wrong_length, "annotation", path, lambda item: f'"bbox" is {brief(item["bbox"])}; {rule}')
     if not set(map(type, chain.from_iterable(boxes))) <= {int, float}:
         wrong = np.array([not set(map(type, box)) <= {int, float} for box in boxes], dtype=bool)
-        _reject(items, wrong, "annotation", path, lambda item: f'"bbox" is {item["bbox"]}; {rule}')
-    values = np.fromiter(chain.from_iterable(boxes), dtype=np.float64, count=4 * len(boxes)).reshape(-1, 4)
-    infinite = np.any(~np.isfinite(values), axis=1)
-    _reject(items, infinite, "annotation", path, lambda item: f'"bbox" is {item["bbox"]}; {rule}')
+        reject(items, wrong, "annotation", path, lambda item: f'"bbox" is {brief(item["bbox"])}; {rule}')
+    values = floats(list(chain.from_iterable(boxes))).reshape(-1, 4)
+    infinite = np.any(~(np.abs(values) < FARTHEST), axis=1)
+    reject(items, infinite, "annotation", path, lambda item: f'"bbox" is {brief(item["bbox"])}; {rule}')
     return values

@@ -46,8 +46,13 @@ def read_image(path: Path) -> np.ndarray:
 def image_size(path: Path) -> Size:
     """(height, width) of the upright image, from the header alone. Raises InputError like `read_image`."""
     with mending(), decoding(str(path)), open_image(path) as image:
-        width, height = image.size
-        return (width, height) if _orientation(image) >= 5 else (height, width)
+        return upright_size(image)
+
+
+def upright_size(image: Image.Image) -> Size:
+    """(height, width) of an opened image as it is shown, turned by its EXIF orientation."""
+    width, height = image.size
+    return (width, height) if _orientation(image) >= 5 else (height, width)
 
 
 def resize_size(size: Size, short_side: int, long_side: int | None = None) -> Size:

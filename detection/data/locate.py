@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from detection.data.coco import read_coco
+from detection.data.columns import Report
 from detection.data.index import AnnotationIndex
 from detection.data.voc import read_voc
 from detection.data.yolo import load_data_yaml, read_yolo
@@ -37,14 +39,15 @@ class Source:
     images: Path | None = None
     """folder that COCO's file names start from; None: guessed"""
 
-    def read(self, split: str, classes: tuple[str, ...] | None = None) -> AnnotationIndex:
+    def read(self, split: str, classes: tuple[str, ...] | None = None, report: Report | None = None) -> AnnotationIndex:
         """Read one split; `classes`, those of the model or the training split, must be its classes in this order.
 
-        Raises InputError for an unknown split, for other classes, and for whatever is wrong in the files.
+        Raises InputError for an unknown split, for other classes, and for whatever is wrong in the files; with
+        `report`, single items that are wrong are told to it, a line each, and left out.
         """
         if split not in self.splits:
             raise InputError(f"{self.root}: has no split {split!r}; there is {', '.join(self.splits)}")
-        index = READERS[self.format](self, split, classes)
+        index = READERS[self.format](self, split, classes, report)
         if classes is not None and index.class_names != tuple(classes):
             raise InputError(
                 f"{index.source}: split {split!r} has the classes {_brief(index.class_names)}, but"
@@ -62,9 +65,9 @@ def locate(path: Path, format: str = "auto", images: Path | None = None) -> Sour
     path = Path(path)
     if format != "auto" and format not in FINDERS:
         raise InputError(f"unknown data format {format!r}; it can be auto, {', '.join(FINDERS)}")
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises for names that no file system takes
         raise InputError(f"{path}: there is no such file or folder; give the path of a dataset")
-    if images is not None and not Path(images).is_dir():
+    if images is not None and not os.path.isdir(images):
         raise InputError(f"{images}: there is no such image folder; correct the path")
     for name in FINDERS if format == "auto" else (format,):
         splits = FINDERS[name](path)
@@ -175,20 +178,20 @@ def _yaml_file(path: Path) -> Path | None:
     return None
 
 
-def _read_coco(source: Source, split: str, classes: tuple[str, ...] | None) -> AnnotationIndex:
-    return read_coco(Path(source.splits[split]), source.images)
+def _read_coco(source: Source, split: str, classes: tuple[str, ...] | None, report: Report | None) -> AnnotationIndex:
+    return read_coco(Path(source.splits[split]), source.images, report)
 
 
-def _read_voc(source: Source, split: str, classes: tuple[str, ...] | None) -> AnnotationIndex:
+def _read_voc(source: Source, split: str, classes: tuple[str, ...] | None, report: Report | None) -> AnnotationIndex:
     place = Path(source.splits[split])
     root, name = (place, split) if place.is_dir() else (source.root, place.stem)
-    return read_voc(root, name, classes)
+    return read_voc(root, name, classes, report)
 
 
-def _read_yolo(source: Source, split: str, classes: tuple[str, ...] | None) -> AnnotationIndex:
+def _read_yolo(source: Source, split: str, classes: tuple[str, ...] | None, report: Report | None) -> AnnotationIndex:
     file = _yaml_file(source.root)
     assert file is not None, "a yolo source has a data.yaml"
-    return read_yolo(file, str(source.splits[split]))
+    return read_yolo(file, str(source.splits[split]), report)
 
 
 FINDERS: dict[str, Callable[[Path], dict[str, Path | str]]] = {
@@ -202,7 +205,7 @@ LOOKED_FOR = {
     "voc": "PASCAL VOC (Annotations/*.xml, *.xml or train/*.xml)",
     "coco": "COCO (a .json file, annotations/*.json, *.json or */_annotations.coco.json)",
 }
-READERS: dict[str, Callable[[Source, str, tuple[str, ...] | None], AnnotationIndex]] = {
+READERS: dict[str, Callable[[Source, str, tuple[str, ...] | None, Report | None], AnnotationIndex]] = {
     "coco": _read_coco,
     "voc": _read_voc,
     "yolo": _read_yolo,

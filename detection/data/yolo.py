@@ -20,8 +20,11 @@ import numpy as np
 import yaml
 
 from detection.atomic import write_atomically
+from detection.data.columns import Report, brief
 from detection.data.image import EXTENSIONS, image_size
 from detection.data.index import AnnotationIndex
+from detection.data.names import leaves_root, unshowable
+from detection.documents import load_yaml
 from detection.errors import InputError
 
 SLACK = 0.01
@@ -31,18 +34,17 @@ Row = tuple[int, float, float, float, float]
 """class, x, y, width, height in 0..1 of the image, x and y of the top-left corner"""
 
 
-def read_yolo(data_yaml: Path, split: str) -> AnnotationIndex:
+def read_yolo(data_yaml: Path, split: str, report: Report | None = None) -> AnnotationIndex:
     """Read the images of `split` (a key of data.yaml) with their labels; no label file means no objects.
 
-    Every image header is read, for its upright size. Raises InputError naming the file, and the line of a label file.
+    Every image header is read, for its upright size. Raises InputError naming the file, and the line of a label file;
+    with `report`, an image or a line that is wrong is told to it and left out.
     """
     data_yaml = Path(data_yaml)
     data = load_data_yaml(data_yaml)
     class_names = _class_names(data, data_yaml)
-    paths = _list_images(data, split, data_yaml)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        sizes = np.array(list(pool.map(image_size, paths)), dtype=np.int32).reshape(-1, 2)
-    rows = [_read_labels(_label_path(path), len(class_names)) for path in paths]
+    paths, sizes = _measure(_list_images(data, split, data_yaml), report)
+    rows = [_read_labels(_label_path(path), len(class_names), report) for path in paths]
     counts = [len(found) for found in rows]
     table = np.array([row for found in rows for row in found], dtype=np.float64).reshape(-1, 5)
     xywh = table[:, 1:] * np.repeat(sizes, counts, axis=0)[:, [1, 0, 1, 0]]
@@ -89,37 +91,62 @@ def write_yolo(index: AnnotationIndex, folder: Path, split: str = "train") -> No
 
 def load_data_yaml(path: Path) -> dict[str, Any]:
     """The file as a dict; InputError where it cannot be read or is no YAML mapping."""
-    try:
-        data = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a data.yaml") from error
-    except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not a YAML file ({reason}); correct it") from error
+    data = load_yaml(path, "a data.yaml")
     if not isinstance(data, dict):
         raise InputError(f"{path}: must hold keys such as train, val and names, not a {type(data).__name__}")
     return data
+
+
+def _measure(paths: list[Path], report: Report | None) -> tuple[list[Path], np.ndarray]:
+    """The images that can be opened, and their sizes (n, 2); without `report` they all must be."""
+
+    def measured(path: Path) -> tuple[int, int] | InputError:
+        try:
+            if leaves_root(path.name) or unshowable(path.name):
+                raise InputError(f"{path}: its name is not UTF-8 or has control characters; rename the file")
+            return image_size(path)
+        except InputError as error:
+            return error
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        measures = list(pool.map(measured, paths))
+    known, sizes = [], []
+    for path, size in zip(paths, measures, strict=True):
+        if not isinstance(size, InputError):
+            known.append(path)
+            sizes.append(size)
+        elif report is None:
+            raise size
+        else:
+            report(str(size))
+    return known, np.array(sizes, dtype=np.int32).reshape(-1, 2)
 
 
 def _class_names(data: dict[str, Any], path: Path) -> tuple[str, ...]:
     names = data.get("names")
     if isinstance(names, dict):
         if sorted(names, key=str) != sorted(range(len(names)), key=str):
-            raise InputError(f'{path}: the keys of "names" must be 0..{len(names) - 1}, got {list(names)}')
+            raise InputError(f'{path}: the keys of "names" must be 0..{len(names) - 1}, got {brief(list(names))}')
         names = [names[k] for k in range(len(names))]
     if not isinstance(names, list) or not names:
-        raise InputError(f'{path}: "names" must list the class names, got {names!r}')
+        raise InputError(f'{path}: "names" must list the class names, got {brief(names)}')
+    if any(type(name) in (dict, list) or unshowable(str(name)) for name in names):
+        raise InputError(f'{path}: "names" must be texts without control characters, got {brief(names)}')
     count = data.get("nc", len(names))
     if count != len(names):
-        raise InputError(f'{path}: "nc" is {count} but "names" has {len(names)}; correct one')
-    return tuple(str(name) for name in names)
+        raise InputError(f'{path}: "nc" is {brief(count)} but "names" has {len(names)}; correct one')
+    texts = tuple(str(name) for name in names)
+    if len(set(texts)) < len(texts):
+        twice = next(name for name in texts if texts.count(name) > 1)
+        raise InputError(f"{path}: two classes are named {twice!r}; rename one")
+    return texts
 
 
 def _root(data: dict[str, Any], data_yaml: Path) -> Path:
     folder = data_yaml.resolve().parent
     root = folder / str(data.get("path") or ".")
     # A `path` that is not there usually names the place where Ultralytics would have downloaded the data to.
-    return root.resolve() if root.is_dir() else folder
+    return root.resolve() if os.path.isdir(root) else folder
 
 
 def _list_images(data: dict[str, Any], split: str, data_yaml: Path) -> list[Path]:
@@ -128,28 +155,31 @@ def _list_images(data: dict[str, Any], split: str, data_yaml: Path) -> list[Path
         raise InputError(f"{data_yaml}: has no {split!r}; add the folder of its images")
     root = _root(data, data_yaml)
     paths: list[Path] = []
-    for entry in given if isinstance(given, list) else [given]:
-        place = root / str(entry)
-        if not place.exists() and str(entry).startswith("../"):
-            place = root / str(entry)[3:]  # as Roboflow writes it, relative to a folder that it does not export
-        if place.is_dir():
+    for entry in map(str, given if isinstance(given, list) else [given]):
+        place = root / entry
+        if not os.path.exists(place) and entry.startswith("../"):
+            place = root / entry[3:]  # as Roboflow writes it, relative to a folder that it does not export
+        if place == Path(place.anchor):
+            raise InputError(f"{data_yaml}: {split}: {place} is the whole disk; give the folder of the images")
+        # os.path, since Path raises for names that no file system takes
+        if os.path.isdir(place):
             paths += sorted(
                 Path(folder, name)
                 for folder, _, names in os.walk(place)
                 for name in names
                 if os.path.splitext(name)[1].lower() in EXTENSIONS
             )
-        elif place.is_file() and place.suffix == ".txt":
+        elif os.path.isfile(place) and place.suffix == ".txt":
             paths += _listed(place)
         else:
-            raise InputError(f"{data_yaml}: {split}: {place} is no folder and no .txt list; correct the path")
+            raise InputError(f"{data_yaml}: {split}: {entry[:200]} is no folder and no .txt list; correct the path")
     return [Path(os.path.normpath(path)) for path in paths]
 
 
 def _listed(listing: Path) -> list[Path]:
     """The images of a list, whose lines are absolute or relative to the list's own folder."""
     try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
+        lines = listing.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{listing}: cannot be read ({error}); it must hold one image path a line") from error
     return [listing.parent / line.strip() for line in lines if line.strip()]
@@ -170,29 +200,44 @@ def _label_path(image: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def _read_labels(path: Path, classes: int) -> list[Row]:
+def _read_labels(path: Path, classes: int, report: Report | None) -> list[Row]:
+    rows = []
     try:
-        text = path.read_text(encoding="utf-8")
+        for number, line in enumerate(_text_of(path).splitlines(), 1):
+            try:
+                rows += [_read_line(line.split(), f"{path}:{number}", classes)] if line.strip() else []
+            except InputError as error:
+                if report is None:
+                    raise
+                report(str(error))
+    except InputError as error:
+        if report is None:
+            raise
+        report(str(error))
+    return rows
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        return []
+        return ""
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); write it again") from error
-    lines = enumerate(text.splitlines(), 1)
-    return [_read_line(line.split(), f"{path}:{number}", classes) for number, line in lines if line.strip()]
 
 
 def _read_line(fields: list[str], where: str, classes: int) -> Row:
     try:
         values = [float(field) for field in fields]
     except ValueError:
-        raise InputError(f"{where}: {' '.join(fields)!r} is not all numbers; write `class cx cy w h`") from None
+        raise InputError(f"{where}: {brief(' '.join(fields))} is not all numbers; write `class cx cy w h`") from None
     if len(values) != 5 and (len(values) < 7 or len(values) % 2 == 0):
         raise InputError(f"{where}: {len(values)} numbers; write `class cx cy w h`, or a class and 3 or more points")
     label = values[0]
     if label not in range(classes):
-        raise InputError(f"{where}: class {fields[0]} is not one of the {classes} names (0..{classes - 1})")
+        raise InputError(f"{where}: class {fields[0][:40]} is not one of the {classes} names (0..{classes - 1})")
     if not all(math.isfinite(value) and -SLACK <= value <= 1 + SLACK for value in values[1:]):
-        raise InputError(f"{where}: coordinates must lie in 0..1 of the image's sides, got {' '.join(fields[1:])}")
+        raise InputError(f"{where}: coordinates must lie in 0..1 of the image's sides, got {' '.join(fields[1:9])}")
     if len(values) == 5:
         _, cx, cy, w, h = values
         return int(label), cx - w / 2, cy - h / 2, w, h

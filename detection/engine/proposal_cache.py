@@ -64,6 +64,14 @@ def load_proposals(path: Path, images: int) -> list[np.ndarray]:
     except Exception as error:  # numpy and zipfile raise half a dozen unrelated types
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not readable proposals ({reason}); remove it, and they are made again") from error
+    whole = offsets.ndim == 1 and offsets.dtype.kind in "iu" and boxes.ndim == 2 and boxes.dtype == np.float32
+    if (
+        not whole
+        or boxes.shape[1] != 4
+        or not len(offsets)
+        or (np.diff(offsets, prepend=0, append=len(boxes)) < 0).any()
+    ):
+        raise InputError(f"{path}: holds no boxes of images; remove it, and they are made again")
     if len(offsets) != images + 1:
         raise InputError(
             f"{path}: holds proposals of {len(offsets) - 1} images, but the data has {images}; use another --output"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from jinja2 import Environment
 
-from backbones.analysis.tables import markdown_table
+from backbones.analysis.tables import fenced, markdown_table, markdown_text
+from backbones.printable import printable
 from detection.evaluate.bootstrap import Interval
 from detection.evaluate.compare import Comparison, Row
 from detection.evaluate.paper_tables import PaperTable, paper_markdown
@@ -64,13 +65,14 @@ class Pages:
     title = "Comparison"
 
     def markdown(self, comparison: Comparison) -> str:
-        parts = [f"# {self.title}", f"```\n{self.command}\n```", *self._lines(comparison)]
+        parts = [f"# {self.title}", fenced(self.command), *map(markdown_text, self._lines(comparison))]
         for table in self._tables(comparison):
             align = "l" + "r" * (len(table.header) - 1)
-            parts += [f"## {table.title}", markdown_table(table.header, table.rows, align).strip(), *table.lines]
+            parts += [f"## {table.title}", markdown_table(table.header, table.rows, align).strip()]
+            parts += map(markdown_text, table.lines)
         if self.paper:
             parts += [f"## {_paper_title(self.paper)}", paper_markdown(self.paper, comparison.measures).strip()]
-            parts += self._paper_lines(comparison, self.paper)
+            parts += map(markdown_text, self._paper_lines(comparison, self.paper))
         return "\n\n".join(parts) + "\n"
 
     def html(self, comparison: Comparison) -> str:
@@ -181,6 +183,7 @@ def _interval(found: Interval | None, sign: str = "") -> str:
 
 def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Aligned columns for a terminal."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     lines = []
     for row in (header, *rows):

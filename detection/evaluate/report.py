@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from backbones.printable import printable
 from detection.evaluate.coco_ap import CLASS_STAT_NAMES, CocoResult
 from detection.evaluate.voc_ap import VocResult
 
@@ -99,6 +100,7 @@ def _plain(numbers: dict[str, float]) -> dict[str, float | None]:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as they need to be: the first to the left, numbers to the right."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
 
     def line(row: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ evaluation in memory and evaluation of the file agree to the last bit.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from detection.atomic import write_atomically
 from detection.data.coco import to_coco
+from detection.data.columns import FARTHEST, brief
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
 from detection.records import Detections
@@ -79,7 +79,7 @@ def read_results(path: Path | str) -> list[dict[str, Any]]:
         results = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of COCO results") from error
-    except ValueError as error:  # not JSON, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or lists without end in one another
         raise InputError(f"{path}: not JSON ({error}); write it again as a list of COCO results") from error
     if not isinstance(results, list):
         raise InputError(
@@ -100,20 +100,20 @@ def _fault(result: Any) -> str | None:
         if key not in result:
             return f"lacks {key!r}; write {{image_id, category_id, bbox, score}}"
     for key in ("image_id", "category_id"):
-        if type(result[key]) is not int:
-            return f"{key} {result[key]!r} is no integer; use the ids of the annotation file"
+        if type(result[key]) is not int or abs(result[key]) >= 2**63:
+            return f"{key} {brief(result[key])} is no integer of 64 bits; use the ids of the annotation file"
     if not _is_finite(result["score"]):
-        return f"score {result['score']!r} is no finite number; drop the item or detect again"
+        return f"score {brief(result['score'])} is no finite number; drop the item or detect again"
     box = result["bbox"]
     if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(value) for value in box):
-        return f"bbox {box!r} is not four finite numbers; write x, y, width, height in pixels"
+        return f"bbox {brief(box)} is not four finite numbers; write x, y, width, height in pixels"
     if box[2] < 0 or box[3] < 0:
-        return f"bbox {box!r} has a negative side; write x, y, width, height in pixels"
+        return f"bbox {brief(box)} has a negative side; write x, y, width, height in pixels"
     return None
 
 
 def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) < FARTHEST
 
 
 def write_results(path: Path | str, results: list[dict[str, Any]]) -> None:

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import yaml
 
 from detection import checkpoint
 from detection.config.read import from_dict
 from detection.config.schema import Config
 from detection.data.index import AnnotationIndex
+from detection.documents import load_yaml
 from detection.engine.datasets import find_data, load_split, load_splits
 from detection.errors import InputError
 from detection.evaluate.compare import Contestant, Cost
@@ -120,10 +120,7 @@ def _read_run(folder: Path, choice: DataChoice) -> _Run:
 
 
 def _config(path: Path) -> Config:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())}); copy it from the run") from error
+    content = load_yaml(path, "the config.yaml that the run wrote")
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no settings; copy the config.yaml that the run wrote")
     return from_dict(content, path, Config)
@@ -189,7 +186,7 @@ def _check_evaluation(run: _Run, index: AnnotationIndex) -> list[str]:
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
         images, objects = int(content["images"]), int(content["objects"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return [
             f"{run.folder}: its evaluation.json is missing or no evaluation, so its predictions are taken on trust."
         ]

@@ -11,6 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from backbones.analysis.tables import fenced
 from detection.atomic import write_atomically
 from detection.engine.provenance import versions
 
@@ -44,7 +45,7 @@ class Report:
 
     def _markdown(self, command: str, made_with: dict[str, str]) -> str:
         machine = f"torch {made_with['torch']}, {made_with['device']}, {made_with['threads']} threads"
-        parts = [f"# {self.title}", f"```\n{command}\n```", f"Made with {machine}.", self.text.strip()]
+        parts = [f"# {self.title}", fenced(command), f"Made with {machine}.", self.text.strip()]
         parts += [f"![{self.title}]({name}.png)" for name in self.figures]
         return "\n\n".join(parts) + "\n"
 

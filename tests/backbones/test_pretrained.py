@@ -126,3 +126,25 @@ def test_a_failed_download_says_where_to_put_the_file(monkeypatch):
         fetch_state("resnet18", "IMAGENET1K_V1")
     message = str(caught.value)
     assert weights.url in message and Path(weights.url).name in message.split("put it at")[1] and "\n" not in message
+
+
+def test_a_file_in_the_cache_that_is_not_the_published_one_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/resnet18-f37072fd.pth").write_bytes(b"something else")
+    with pytest.raises(WeightsError, match=r"resnet18-f37072fd.pth: is not the published file, by its SHA-256"):
+        fetch_state("resnet18", "IMAGENET1K_V1")
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (torch.zeros(1).expand(10**10), "more numbers than the file"),
+        (torch.zeros(3).to_sparse(), "is no plain tensor"),
+        (torch.zeros(1, device="meta"), "is no plain tensor"),
+    ],
+)
+def test_tensors_that_are_no_plain_weights_are_refused(tmp_path, value, fault):
+    torch.save({"conv1.weight": value}, tmp_path / "a.pt")
+    with pytest.raises(WeightsError, match=f"a.pt: conv1.weight .*{fault}|a.pt: not a readable"):
+        read_state(tmp_path / "a.pt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import runpy
@@ -292,3 +293,28 @@ def test_the_script_says_in_one_line_what_is_wrong(tmp_path: Path, capsys: pytes
         error = capsys.readouterr().err
         assert named in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar"])
+def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backbones.bounds.FREE", 1 << 20)
+    path, zeros = tmp_path / f"bomb.{kind}", bytes(8 << 20)
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("data/a", zeros)
+    elif kind == "tar.gz":
+        path.write_bytes(gzip.compress(tarred({"data/a": zeros})))
+    else:  # a hole of eight gigabytes, as GNU tar writes sparse files
+        member = tarfile.TarInfo("data/a")
+        member.type, member.size = tarfile.GNUTYPE_SPARSE, 0
+        header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+        header[386:410] = b"%011o\0%011o\0" % (8 << 30, 0)
+        header[483:495] = b"%011o\0" % (8 << 30)
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+        path.write_bytes(bytes(header) + bytes(1024))
+    with pytest.raises(InputError, match=f"bomb.{kind}: cannot be unpacked .it unpacks to more than"):
+        unpack([path], tmp_path / "out/data", "data")
+    assert not (tmp_path / "out/data").exists()

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
-from detection.data.coco import leaves_root, read_coco, to_coco, write_coco
+from detection.data.coco import read_coco, to_coco, write_coco
+from detection.data.names import leaves_root
 from detection.errors import InputError
 
 GOOD: dict[str, Any] = {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from detection.errors import InputError
-from detection.interop.detectron2 import read_zoo_pickle
+from detection.interop.zoo_pickle import read_zoo_pickle
 
 
 class Hostile:
@@ -76,3 +76,26 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes, message: str) -
         read_zoo_pickle(tmp_path / "model.pkl")
     with pytest.raises(InputError, match="none.pkl: cannot be read"):
         read_zoo_pickle(tmp_path / "none.pkl")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02Nr\xff\xff\xff\xff.",  # a memory slot so far off that reaching it takes gigabytes
+        b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",  # bytes without end
+        pickle.dumps({"model": {"a": np.zeros(3)}}).replace(b"f8", b"V8"),
+    ],
+)
+def test_what_would_fill_the_memory_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.pkl").write_bytes(content)
+    with pytest.raises(InputError, match="model.pkl: "):
+        read_zoo_pickle(tmp_path / "model.pkl")
+
+
+@pytest.mark.parametrize("kind", [">f4", "<f2", "i8", "u1", "?"])
+def test_numbers_of_every_kind_and_order_come_back(tmp_path: Path, kind: str) -> None:
+    value = np.asfortranarray(np.arange(6).reshape(2, 3).astype(kind))
+    for protocol in range(5):
+        (tmp_path / "model.pkl").write_bytes(pickle.dumps({"a": value}, protocol=protocol))
+        got = read_zoo_pickle(tmp_path / "model.pkl")["a"]
+        assert got.dtype == value.dtype and np.array_equal(got, value)

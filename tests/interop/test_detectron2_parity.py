@@ -18,7 +18,8 @@ from detection.config.schema import AnchorConfig, ModelConfig, RoIConfig, RPNCon
 from detection.data.image import read_image, resize_image, resize_size
 from detection.errors import InputError
 from detection.geometry.box_coder import BoxCoder
-from detection.interop.detectron2 import from_detectron2, key_of, read_zoo_pickle
+from detection.interop.detectron2 import from_detectron2, key_of
+from detection.interop.zoo_pickle import read_zoo_pickle
 from detection.model.build import build_model
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.roi_stage import ROI_CODER

@@ -204,3 +204,21 @@ def test_cifar10_as_torchvision_unpacks_it(tmp_path, monkeypatch):
     (tmp_path / "cifar-100-python").mkdir()
     with pytest.raises(ImageDataError, match="holds cifar-10-batches-py and cifar-100-python; give the path of one"):
         open_source(tmp_path)
+
+
+def test_a_tar_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("backbones.bounds.FREE", 1 << 20)
+    for name in ("train/a/zeros.jpg", "train/a/zeros.txt"):  # an image, and what would be passed over
+        path = tmp_path / f"{Path(name).suffix[1:]}.tar.xz"
+        with tarfile.open(path, "w:xz") as archive:
+            member = tarfile.TarInfo(name)
+            member.size = 16 << 20
+            archive.addfile(member, io.BytesIO(bytes(16 << 20)))
+        with pytest.raises(ImageDataError, match=f"{path.name}: it unpacks to more than"):
+            open_source(path)
+
+
+def test_a_class_folder_that_acts_on_a_terminal_is_refused(tree):
+    (tree / "train/cat").rename(tree / "train/c\x1b[2Jat")
+    with pytest.raises(ImageDataError, match="control characters in its name"):
+        open_source(tree).read("train")

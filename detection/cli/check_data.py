@@ -1,0 +1,82 @@
+"""`frcnn check-data`: what is wrong with a dataset, how to mend it, and a mended copy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from detection.cli.arguments import Parser
+from detection.errors import InputError
+
+if TYPE_CHECKING:
+    from detection.doctor.examine import Examination
+
+DESCRIPTION = """Examine every split of a dataset: broken files, boxes that are none, doubled or doubtful annotations,
+classes, images shared between splits, and the settings that fit. Nothing of the dataset is touched; --fix OUT writes a
+mended copy with a log of every change. Exit status: 0 nothing to mend (notes are no fault), 1 warnings, 2 errors that
+training refuses; with --fix that of the copy. Needs no --device."""
+
+
+def main(arguments: list[str]) -> int:
+    args = _parser().parse_args(arguments)
+
+    from detection.config.schema import Config
+    from detection.data.locate import locate
+    from detection.doctor.examine import examine
+    from detection.doctor.mend import mend
+    from detection.doctor.pages import text
+    from detection.engine.datasets import find_data
+
+    config = Config(data=args.data)
+    config.dataset.format, config.dataset.images = args.format, args.images
+    examination = examine(find_data(config), args.quick)
+    print(text(examination))
+    if args.json:
+        _write_json(args.json, examination)
+    if args.output:
+        _write_all(args.output, examination)
+    if args.fix is None:
+        return examination.status
+    changes = mend(examination, args.fix)
+    print(f"\n{changes} changes, written to {args.fix / 'changes.jsonl'}; the copy:\n")
+    copy = examine(locate(args.fix), args.quick)
+    print(text(copy))
+    return copy.status
+
+
+def _parser() -> Parser:
+    parser = Parser("frcnn check-data", DESCRIPTION)
+    parser.add_argument("--data", required=True, help="dataset: a folder or annotation file, or `shapes`")
+    parser.add_argument("--format", choices=["auto", "coco", "voc", "yolo"], default="auto", help="of the annotations")
+    parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
+    parser.add_argument("--quick", action="store_true", help="read image headers only: no broken pixels, no copies")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all findings as JSON")
+    parser.add_argument("--output", type=Path, help="folder for check.json, check.html, histograms.png and worst.png")
+    parser.add_argument("--fix", type=Path, metavar="OUT", help="new folder for a mended copy, the log among it")
+    return parser
+
+
+def _write_json(path: Path, examination: Examination) -> None:
+    from detection.atomic import write_atomically
+    from detection.doctor.pages import to_json
+
+    write_atomically(path, (json.dumps(to_json(examination), indent=1) + "\n").encode())
+
+
+def _write_all(folder: Path, examination: Examination) -> None:
+    from detection.atomic import write_atomically
+    from detection.doctor.pages import html
+    from detection.doctor.plots import histograms, worst
+
+    if folder.is_file():
+        raise InputError(f"{folder}: is a file; give a folder")
+    pictures = {"histograms.png": histograms(examination)}
+    shown = worst(examination)
+    if shown is not None:
+        pictures = {"worst.png": shown, **pictures}
+    _write_json(folder / "check.json", examination)
+    for name, content in pictures.items():
+        write_atomically(folder / name, content)
+    write_atomically(folder / "check.html", html(examination, list(pictures)).encode())
+    print(f"\nwrote check.json, check.html, {' and '.join(pictures)} into {folder}")

@@ -1,0 +1,161 @@
+"""A whole dataset under examination: every split read as far as it can be, every rule applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from detection.data.check import find_flaws, leave_out, name_item
+from detection.data.index import AnnotationIndex
+from detection.data.locate import Source
+from detection.doctor.anchors import Anchors, best_fit, input_scale, recall
+from detection.doctor.boxes import duplicate_boxes, unusual_boxes
+from detection.doctor.classes import class_lists, class_names, distribution, united, untrained
+from detection.doctor.copies import copied_images, unions
+from detection.doctor.findings import SEVERITIES, Finding, Item, grouped, image_item
+from detection.doctor.pictures import Album
+from detection.engine.choose import choose_settings
+from detection.errors import InputError
+from detection.model.build import PYRAMID_SIZES
+
+STRIDES = [4, 8, 16, 32, 64]
+"""of the pyramid's levels"""
+
+Parts = dict[str, AnnotationIndex]
+Found = list[tuple[str, Item]]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Settings with the share of boxes that their anchors meet at each IoU. name: whose settings."""
+
+    name: str
+    anchors: Anchors
+    recall: dict[float, float]
+
+
+@dataclass(frozen=True)
+class Examination:
+    """parts: the splits as read, with one list of classes; unions: splits that are others together; advice: the best
+    last."""
+
+    source: Source
+    parts: Parts
+    unions: dict[str, list[str]]
+    findings: list[Finding]
+    advice: list[Advice]
+    album: Album
+
+    def count(self, severity: str) -> int:
+        return sum(len(finding.items) for finding in self.findings if finding.severity == severity)
+
+    @property
+    def status(self) -> int:
+        """The exit status: 2 with errors, 1 with warnings, else 0."""
+        worst = [severity for severity in SEVERITIES if self.count(severity)]
+        return {"error": 2, "warning": 1}.get(worst[0], 0) if worst else 0
+
+
+def examine(source: Source, quick: bool = False) -> Examination:
+    """Examine all splits of a dataset. quick: of images only the headers are read, so that broken pixels, copies and
+    look-alikes are not found. Raises InputError where no split can be read at all."""
+    parts, found = read_parts(source)
+    if not parts:
+        raise InputError(found[0][1].text)
+    together = unions(parts)
+    parts = {split: index for split, index in parts.items() if split not in together}
+    found += class_lists(source.format, parts)
+    parts = united(parts)
+    album = Album(quick)
+    found += judge(parts, album)
+    return Examination(source, parts, together, grouped(found), _advice(parts), album)
+
+
+def read_parts(source: Source) -> tuple[Parts, Found]:
+    """The splits without the items that cannot be read, and these."""
+    parts: Parts = {}
+    found: Found = []
+    told: set[str] = set()
+
+    def tell(split: str, line: str) -> None:
+        if line not in told:  # splits of VOC share files
+            told.add(line)
+            found.append(("structure", Item(split, line)))
+
+    for split in source.splits:
+        try:
+            parts[split] = source.read(split, None, lambda line, split=split: tell(split, line))  # type: ignore[misc]
+        except InputError as error:
+            tell(split, str(error))
+    return parts, found
+
+
+def judge(parts: Parts, album: Album) -> Found:
+    """All that is wrong in splits of one list of classes. Images are opened by several threads, each once."""
+    found: Found = []
+    sound: Parts = {}
+    for split, index in parts.items():
+        flaws = find_flaws(index, album.size)
+        for rule, rows in flaws.items():
+            for row, complaint in rows.items():
+                found.append((rule, _flaw(split, index, rule, row, complaint)))
+        sound[split], _ = leave_out(index, flaws)
+        if not len(sound[split].xywh):
+            found.append(("empty split", Item(split, f"{split} has {len(sound[split])} sound images and no sound box")))
+    for split, index in sound.items():
+        short, long = _input_size(sound)
+        found += duplicate_boxes(split, index) + unusual_boxes(split, index, input_scale(index, short, long))
+        found += distribution(split, index)
+        for row in np.flatnonzero(np.diff(index.offsets) == 0).tolist():
+            found.append(("no objects", image_item(split, index, row, "has no objects")))
+    return found + class_names(sound) + untrained(sound) + copied_images(sound, album)
+
+
+def _flaw(split: str, index: AnnotationIndex, rule: str, row: int, complaint: str) -> Item:
+    if rule.startswith("image"):
+        return image_item(split, index, row, complaint)
+    name = name_item(index, rule, row)
+    image = int(np.searchsorted(index.offsets, row, side="right")) - 1
+    box = tuple(index.xywh[row].tolist())
+    file, number = index.file_names[image].decode(), int(index.annotation_ids[row])
+    return Item(split, f"{name} {complaint}", file, number, row, (box,), (int(index.labels[row]),))
+
+
+def _training(parts: Parts) -> AnnotationIndex | None:
+    """The split that settings are chosen by, where it has anything in it."""
+    index = parts.get("train") or next(iter(parts.values()), None)
+    return index if index is not None and len(index.xywh) else None
+
+
+def _input_size(parts: Parts) -> tuple[int, int]:
+    """(short, long) side that `frcnn train` would choose on this machine; its defaults without boxes."""
+    index = _training(parts)
+    if index is None:
+        return 800, 1333
+    chosen = {choice.key: choice.value for choice in choose_settings(index, _device(), True)}
+    return chosen["input.test_short_side"], chosen["input.long_side"]
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _advice(parts: Parts) -> list[Advice]:
+    index = _training(parts)
+    if index is None:
+        return []
+    short, long = _input_size(parts)
+    chosen = {choice.key: choice.value for choice in choose_settings(index, _device(), True)}
+    usual = Anchors(PYRAMID_SIZES, [0.5, 1.0, 2.0], STRIDES, 800, 1333)
+    choice = Anchors(chosen["model.anchors.sizes"], [0.5, 1.0, 2.0], STRIDES, short, long)
+    fit = best_fit(index, choice)
+    rows = [Advice("defaults of a config", usual, recall(index, usual))]
+    rows += [Advice("chosen by `frcnn train`", choice, recall(index, choice))]
+    # A gain under a hundredth is no reason to leave what is usual.
+    fitted = recall(index, fit)
+    if sum(fitted.values()) > sum(rows[-1].recall.values()) + 0.01:
+        rows.append(Advice("fitted to the boxes", fit, fitted))
+    return rows
