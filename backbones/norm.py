@@ -105,16 +105,12 @@ def conv_norm(
 
 
 def folded(conv: nn.Conv2d, norm: nn.Module | None = None) -> PreparedConv2d:
-    """The convolution and the norm behind it, with its present statistics, as one that serves.
-
-    Raises `ValueError` for a norm that depends on the image, which no weights can hold.
-    """
+    """The convolution and the frozen or batch norm behind it, with its present statistics, as one that serves."""
     if norm is None:
         return PreparedConv2d(conv)
     if isinstance(norm, nn.modules.batchnorm._BatchNorm):
         norm = FrozenNorm.of(norm)  # type: ignore[arg-type]
-    if not isinstance(norm, FrozenNorm):
-        raise ValueError(f"{type(norm).__name__} cannot be folded into a convolution")
+    assert isinstance(norm, FrozenNorm), f"{type(norm).__name__} depends on the image"
     return PreparedConv2d(conv, *norm.affine())
 
 

@@ -83,8 +83,10 @@ def _lines(commands: dict[str, str]) -> str:
 
 
 def _run(name: str, arguments: list[str]) -> int:
+    from detection.allocator import keep_freed_memory
     from detection.errors import InputError
 
+    keep_freed_memory()
     try:
         return importlib.import_module(f"detection.cli.{name.replace('-', '_')}").main(arguments)
     except InputError as error:

@@ -59,20 +59,28 @@ def main(arguments: list[str]) -> int:
 
 
 def _detector(args: argparse.Namespace, device: torch.device) -> Detector | ImprovedDetector:
+    from detection.predict.prepare import prepare
+
     detectors, _ = load_detectors(args, device)
     if args.short_side:
         detectors = [
             replace(d, short_side=args.short_side, long_side=max(d.long_side, args.short_side)) for d in detectors
         ]
+    detectors = [replace(d, model=prepare(d.model)) for d in detectors]
     return improve(detectors, args) if improves(args) else detectors[0]
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """What decides which detections an image has."""
     from detection.checkpoint import digest
+    from detection.export.folder import read_export
 
     names = ("score", "short_side", "batch", "invalid", *IMPROVEMENTS)
-    return {"checkpoint": [digest(path) for path in args.checkpoint], **{name: getattr(args, name) for name in names}}
+    known = [
+        f"{digest(path / 'model.pt')} {read_export(path)}" if path.is_dir() else digest(path)
+        for path in args.checkpoint
+    ]
+    return {"checkpoint": known, **{name: getattr(args, name) for name in names}}
 
 
 def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]], names: dict[Path, str]) -> None:

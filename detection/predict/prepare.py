@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from backbones.blocks import Projection
 from backbones.norm import FrozenNorm, folded
-from backbones.prepared import PreparedConv2d
 from detection.model.box_head import TwoFCHead
 from detection.model.faster_rcnn import FasterRCNN
 
@@ -27,8 +26,7 @@ BUCKET = 128
 def prepare(model: FasterRCNN, compiled: bool = False) -> FasterRCNN:
     """A copy of the model that serves and cannot train; `model` itself is left alone.
 
-    compiled: the backbone, neck and RPN head through `torch.compile`. Raises `ValueError` for a model with group
-    norms, which no convolution can take in.
+    compiled: the backbone, neck and RPN head through `torch.compile`. Group norms depend on the image and stay.
     """
     serving = copy.deepcopy(model).eval().requires_grad_(False)
     with torch.no_grad():
@@ -53,6 +51,8 @@ def _fold(module: nn.Module) -> None:
         if isinstance(child, nn.Conv2d):
             follower = "1" if isinstance(module, Projection) else name.replace("conv", "bn")
             norm = getattr(module, follower, None) if follower != name else None
+            if isinstance(norm, nn.GroupNorm):
+                continue
             setattr(module, name, folded(child, norm))
             if norm is not None:
                 setattr(module, follower, nn.Identity())
@@ -79,7 +79,3 @@ class ChannelsLastHead(nn.Module):
     def forward(self, pooled: Tensor) -> Tensor:
         flat = pooled.permute(0, 2, 3, 1).flatten(1)  # (R, S * S * C), no copy
         return F.relu(self.fc7(F.linear(flat, self.weight6, self.bias6).relu_()), inplace=True)
-
-
-def is_prepared(model: FasterRCNN) -> bool:
-    return any(isinstance(module, PreparedConv2d) for module in model.modules())

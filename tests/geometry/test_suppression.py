@@ -34,3 +34,12 @@ def test_groups_do_not_meet_and_the_best_survive_the_limit():
 def test_no_boxes():
     kept = suppress(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), 0.5, 9)
     assert kept.shape == (0,) and kept.dtype == torch.int64
+
+
+@pytest.mark.parametrize("limit", [1, 3, 20])
+def test_looking_at_the_best_first_keeps_the_same(limit):
+    torch.manual_seed(limit)
+    corner = torch.rand(900, 2) * 40  # crowded: most boxes fall, so that one look at the best is not enough
+    boxes, scores, groups = torch.cat([corner, corner + 30], 1), torch.rand(900), torch.randint(0, 3, (900,))
+    whole = suppress(boxes, scores, groups, 0.3, 900)
+    assert torch.equal(suppress(boxes, scores, groups, 0.3, limit), whole[:limit])

@@ -72,8 +72,8 @@ def measure(device: str, command: list[str]) -> Report:
                 shown = "" if power is None else f"{power:.2f}"
                 rows.append([function.__name__, kind, str(value), f"{1000 * seconds:.0f}", shown, f"{memory:.0f}"])
     header = ["work", "of", "value", "ms", "power since the row above", "MB"]
-    text = f"""ResNet-18-FPN, 80 classes, 400 pixels, one image unless the row says otherwise, each row in a process of its
-own. Linear growth is a power of 1; in the short side, of which an image has two, it is 2.
+    text = f"""ResNet-18-FPN, 80 classes, 400 pixels, one image unless the row says otherwise, each row in a process of
+its own. Linear growth is a power of 1; in the short side, of which an image has two, it is 2.
 
 {markdown_table(header, rows, "llrrrr")}"""
     return Report("benchmark_growth", "Growth of time and memory", command, {"rows": numbers}, text, {})

@@ -1,4 +1,4 @@
-"""An image through the detector: torchvision, mayaku where it is installed, this toolkit plain, prepared and exported."""
+"""An image through the detector: by torchvision, by mayaku where it is installed, and by every way of this toolkit."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def measure(data: str | None, device: str, rounds: int, command: list[str]) -> R
         first = _against_torchvision(images, device, rounds)
         second = _against_unprepared(data, device, rounds)
     height, width = images[0].shape[1:]
-    text = f"""ResNet-50-FPN, one image of {height} x {width} pixels as it enters the network, 80 classes, the same weights
-throughout, random but for the scale of signals; `same` counts detections of torchvision that the other side has too, of
-one class and with an IoU of .9. `keeps memory`: with `detection.allocator.keep_freed_memory`, which the command line
-switches on; the last rows give it to torchvision too.
+    text = f"""ResNet-50-FPN, one image of {height} x {width} pixels as it enters the network, 80 classes, the same
+weights throughout, random but for the scale of signals; `same` counts detections of torchvision that the other side has
+too, of one class and with an IoU of .9. `keeps memory`: with `detection.allocator.keep_freed_memory`, which the command
+line switches on; the last row gives it to torchvision too.
 
 {first.text()}
 
@@ -163,7 +163,8 @@ def _against_unprepared(data: str | None, device: str, rounds: int) -> Table:
         _calm(model)
         batch = batch_of(images).to(torch.device(device))
         usual, serving = _usual(model), prepare(model)
-        sides = {"usual code": partial(_directly, usual, batch), "prepared": partial(_plain_memory, serving, batch)}
+        sides: dict[str, Callable[[], Any]] = {"usual code": partial(_directly, usual, batch)}
+        sides["prepared"] = partial(_plain_memory, serving, batch)
         if device == "cpu":
             sides["prepared, keeps memory"] = partial(_kept_memory, serving, batch)
         table.add(name, alternate(sides, max(3, rounds // 2)))

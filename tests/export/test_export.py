@@ -1,0 +1,63 @@
+"""Exported detectors find what torch finds; what is no export, or cannot run, is refused in one line."""
+
+import json
+import shutil
+
+import pytest
+
+from detection.cli.main import main
+
+
+def detections(folder):
+    return json.loads((folder / "predictions.json").read_bytes())
+
+
+@pytest.mark.parametrize(("backend", "precision"), [("openvino", "fp32"), ("openvino", "int8"), ("onnx", "fp32")])
+def test_an_export_predicts_and_evaluates(backend, precision, trained, shapes, tmp_path, capsys):
+    pytest.importorskip("openvino" if backend == "openvino" else "onnxruntime")
+    images, exported = str(shapes / "val"), tmp_path / "exported"
+    options = ["--backend", backend, "--precision", precision, "--images", images, "--output", str(exported)]
+    assert main(["export", "--checkpoint", str(trained / "best.pt"), *options]) == 0
+    for name, checkpoint in (("torch", trained / "best.pt"), ("graphs", exported)):
+        predict = ["predict", images, "--checkpoint", str(checkpoint), "--output", str(tmp_path / name)]
+        assert main([*predict, "--score", "0.0", "--no-pictures", "--device", "cpu"]) == 0
+    expected, found = detections(tmp_path / "torch"), detections(tmp_path / "graphs")
+    assert [r["file"] for r in expected] == [r["file"] for r in found]
+    if precision == "fp32":
+        for one, other in zip(expected, found):
+            assert len(one["detections"]) == len(other["detections"]) > 0
+            for a, b in zip(one["detections"], other["detections"]):
+                assert abs(a["score"] - b["score"]) < 1e-4
+    assert main(["evaluate", "--checkpoint", str(exported), "--device", "cpu"]) == 0
+    told = json.loads((exported / "export.json").read_bytes())
+    assert (told["backend"], told["precision"]) == (backend, precision)
+    if precision == "fp32":
+        assert told["parity"]["same"] == told["parity"]["expected"]
+
+
+def refused(arguments, capsys, *words):
+    assert main(arguments) == 2
+    line = capsys.readouterr().err.strip()
+    assert "\n" not in line and all(word in line for word in words), line
+
+
+def test_refusals(trained, shapes, tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    best, images, output = str(trained / "best.pt"), str(shapes / "val"), tmp_path / "out"
+    start = ["export", "--checkpoint", best, "--images", images, "--output", str(output), "--backend", "onnx"]
+    refused([*start, "--precision", "int8"], capsys, "--precision int8: onnx has fp32")
+    refused(["predict", images, "--checkpoint", str(shapes)], capsys, "no exported detector", "export.json")
+    assert not output.exists()
+    assert main(start) == 0
+    capsys.readouterr()
+    refused(start, capsys, f"{output}: exists already")
+    for damage, words in ((b"{}", ["not what `frcnn export` wrote"]), (b"[", ["not what `frcnn export` wrote"])):
+        (output / "export.json").write_bytes(damage)
+        refused(["predict", images, "--checkpoint", str(output)], capsys, str(output / "export.json"), *words)
+    shutil.rmtree(output)
+    assert main(start) == 0
+    capsys.readouterr()
+    (output / "trunk.onnx").write_bytes(b"no graph")
+    refused(["predict", images, "--checkpoint", str(output)], capsys, "trunk.onnx: not a graph that ONNX Runtime reads")
+    (output / "trunk.onnx").unlink()
+    refused(["predict", images, "--checkpoint", str(output)], capsys, "trunk.onnx: is missing")
