@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def read_coco(annotations: Path, images: Path | None = None) -> AnnotationIndex:
     Raises InputError where the file is missing, is not COCO, or an item of it is wrong.
     """
     annotations = Path(annotations)
-    with _collection_paused():
+    with collection_paused():
         data = _load(annotations)
         categories = _section(data, "categories", annotations)
         image_items = _section(data, "images", annotations)
@@ -112,7 +112,7 @@ def guess_image_folder(annotations: Path, names: Sequence[str]) -> Path:
 
 
 @contextmanager
-def _collection_paused() -> Iterator[None]:
+def collection_paused() -> Iterator[None]:
     """Keep the garbage collector from walking millions of live JSON objects again and again: it doubles the time."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -125,7 +125,7 @@ def _collection_paused() -> Iterator[None]:
 
 def _load(path: Path) -> Item:
     try:
-        data = json.loads(path.read_bytes())
+        data = _parse(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a COCO JSON file") from error
     except (ValueError, RecursionError) as error:
@@ -136,6 +136,48 @@ def _load(path: Path) -> Item:
             " a list is usually a file of results"
         )
     return data
+
+
+def _parse(text: bytes) -> Any:
+    """What `json.loads` gives, but only the fields that are read here, where the file is as it should be.
+
+    Ten times as fast where there are segmentations, since no Python object is made for a number of them.
+    """
+    import msgspec  # late, as whoever reads no COCO file needs none
+
+    try:
+        if not text.isascii():
+            text.decode()  # msgspec looks at no letter of what it leaves out
+        return msgspec.json.decode(text, type=_File)
+    except (ValueError, RecursionError):  # NaN and the like, which json takes, or a flaw, of which json says more
+        return json.loads(text)
+
+
+class _ImageFields(TypedDict, total=False):
+    id: Any
+    file_name: Any
+    height: Any
+    width: Any
+
+
+class _AnnotationFields(TypedDict, total=False):
+    id: Any
+    image_id: Any
+    category_id: Any
+    bbox: Any
+    area: Any
+    iscrowd: Any
+
+
+class _CategoryFields(TypedDict, total=False):
+    id: Any
+    name: Any
+
+
+class _File(TypedDict, total=False):
+    images: list[_ImageFields]
+    annotations: list[_AnnotationFields]
+    categories: list[_CategoryFields]
 
 
 def _section(data: Item, key: str, path: Path) -> list[Item]:
