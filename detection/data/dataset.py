@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from detection.config.schema import InputConfig
 from detection.data.augment import Augmentation
-from detection.data.image import read_image, resize_image, resize_size
+from detection.data.image import read_image, resize_image, resize_size, to_planes
 from detection.data.index import AnnotationIndex
 from detection.data.order import Draw
 from detection.errors import InputError
@@ -85,7 +85,7 @@ class DetectionDataset(Dataset[Sample]):
             torch.from_numpy(labels[~ignored]),
             torch.from_numpy(boxes[ignored]),
         )
-        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        pixels = torch.from_numpy(to_planes(image))
         proposed = None if self.proposals is None else torch.from_numpy(proposals)
         return Sample(pixels, target, original, draw.row, proposed, draw.seed)
 
