@@ -3,6 +3,9 @@
     python tools/benchmark.py inference --data IMAGES          an image through the detector, every backend
     python tools/benchmark.py training --data IMAGES           a training step, and its peak memory
     python tools/benchmark.py postprocessing                   scores and deltas to detections
+    python tools/benchmark.py evaluation                       COCO's numbers of 5,000 images, 100 detections each
+    python tools/benchmark.py index                            the annotations of 118,000 images: time and memory
+    python tools/benchmark.py input --data IMAGES              JPEG files to tensors
     python tools/benchmark.py growth                           time and memory as batch, size, boxes and classes grow
     python tools/benchmark.py limits                           what the machine could do, stage by stage
     python tools/benchmark.py classifier --data CIFAR10        training of classifiers, and their input
@@ -19,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks import classifier, growth, inference, limits, postprocessing, training
+from benchmarks import classifier, evaluation, growth, index, inference, input, limits, postprocessing, training
 
 from detection.cli.arguments import Parser, at_least
 from detection.errors import InputError
@@ -30,6 +33,9 @@ WORKS: dict[str, Callable[[Any, list[str]], Report]] = {
     "inference": lambda a, words: inference.measure(a.data, a.device, a.rounds, words),
     "training": lambda a, words: training.measure(a.data, a.device, a.rounds, words),
     "postprocessing": lambda a, words: postprocessing.measure(a.device, a.rounds, words),
+    "evaluation": lambda a, words: evaluation.measure(a.images, 100, a.rounds, words),
+    "index": lambda a, words: index.measure(a.images * 118 // 5, a.images * 172, a.rounds, words),
+    "input": lambda a, words: input.measure(a.data, a.rounds, words),
     "growth": lambda a, words: growth.measure(a.device, words),
     "limits": lambda a, words: limits.measure(a.data, a.rounds, words),
     "classifier": lambda a, words: classifier.classifier(
@@ -46,6 +52,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--net", help="default cifar_resnet20, for rematerialise cifar_resnet1202")
     parser.add_argument("--batch", type=at_least(2), default=32, help="images (rematerialise)")
+    parser.add_argument("--images", type=at_least(5), default=5000, help="evaluated; index: 23.6 times as many")
     parser.add_argument("--rounds", type=at_least(3), default=7)
     parser.add_argument("--steps", type=at_least(1), default=10)
     parser.add_argument("--workers", type=at_least(0), default=2, help="loading processes of the peer (classifier)")

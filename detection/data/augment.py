@@ -31,6 +31,10 @@ class Augmentation:
         import albumentations
 
         steps = [_transform(albumentations, i, dict(spec)) for i, spec in enumerate(transforms)]
+        self._only_flips = all(type(step) is albumentations.HorizontalFlip for step in steps)
+        if self._only_flips:  # the library's rounds over the boxes would take longer than all else
+            self._pipeline = albumentations.Compose(steps, save_applied_params=True)
+            return
         boxes = albumentations.BboxParams(
             format="pascal_voc", label_fields=["rows"], clip=True, min_visibility=min_visibility
         )
@@ -46,10 +50,25 @@ class Augmentation:
         import cv2  # comes with albumentations, and is as slow to import
 
         self._pipeline.set_random_seed(seed)
+        if self._only_flips:
+            done = self._pipeline(image=image)
+            return (
+                done["image"],
+                _flipped(boxes, image.shape[1], len(done["applied_transforms"])),
+                np.arange(len(boxes)),
+            )
         cv2.setRNGSeed(seed & 0x7FFFFFFF)  # its Gaussian noise draws from OpenCV's global state instead
         done = self._pipeline(image=image, bboxes=boxes, rows=np.arange(len(boxes)))
         changed = np.asarray(done["bboxes"], dtype=np.float32).reshape(-1, 4)
         return done["image"], changed, np.asarray(done["rows"], dtype=np.int64)
+
+
+def _flipped(boxes: np.ndarray, width: int, times: int) -> np.ndarray:
+    if times % 2 == 0:
+        return boxes
+    mirrored = boxes.copy()
+    mirrored[:, [0, 2]] = width - boxes[:, [2, 0]]
+    return mirrored
 
 
 def _transform(library: Any, position: int, spec: dict[str, Any]) -> Any:

@@ -8,11 +8,9 @@ Everything is checked by column, see `columns.py`.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from detection.atomic import write_atomically
+from detection.data.coco_json import collection_paused, load_coco_json
 from detection.data.columns import (
     FARTHEST,
     FlawedItems,
@@ -45,8 +44,8 @@ def read_coco(annotations: Path, images: Path | None = None, report: Report | No
     wrong is told to it and left out, with the annotations that depend on it.
     """
     annotations = Path(annotations)
-    with _collection_paused():
-        data = _load(annotations)
+    with collection_paused():
+        data = load_coco_json(annotations)
         while True:
             try:
                 return _to_index(data, annotations, images)
@@ -137,51 +136,6 @@ def guess_image_folder(annotations: Path, names: Sequence[str]) -> Path:
     # Several names, so that one missing image does not hide the folder of all the others.
     probe = names[:10]
     return max(existing, key=lambda candidate: sum(os.path.isfile(candidate / name) for name in probe))
-
-
-@contextmanager
-def _collection_paused() -> Iterator[None]:
-    """Keep the garbage collector from walking millions of live JSON objects again and again: it doubles the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _load(path: Path) -> Item:
-    try:
-        text = path.read_bytes()
-        data = json.loads(text)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a COCO JSON file") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a JSON file ({error}); write it again, it may be cut off") from error
-    _refuse_twice(text, path)
-    if not isinstance(data, dict):
-        raise InputError(
-            f"{path}: holds a JSON {type(data).__name__}, not an object with images, annotations and categories;"
-            " a list is usually a file of results"
-        )
-    return data
-
-
-def _refuse_twice(text: bytes, path: Path) -> None:
-    """Raise InputError for an object with one key twice, of which JSON's readers keep the last and drop the other.
-
-    Looked for only where a list could be there twice: a second reading of every object takes seconds in large files.
-    """
-
-    def checked(pairs: list[tuple[str, Any]]) -> None:
-        keys = [key for key, _ in pairs]
-        if len(set(keys)) < len(keys):
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise InputError(f"{path}: an object has the key {twice!r} twice; delete one of them")
-
-    if any(text.count(f'"{key}"'.encode()) > 1 for key in ("images", "annotations", "categories")):
-        json.loads(text, object_pairs_hook=checked)
 
 
 def _section(data: Item, key: str, path: Path) -> list[Item]:

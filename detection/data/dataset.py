@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from detection.config.schema import InputConfig
 from detection.data.augment import Augmentation
-from detection.data.image import read_image, resize_image, resize_size
+from detection.data.image import read_image, resize_image, resize_size, to_planes
 from detection.data.index import AnnotationIndex
 from detection.data.order import Draw
 from detection.errors import InputError
@@ -68,7 +68,7 @@ class DetectionDataset(Dataset[Sample]):
     def _sample(self, draw: Draw) -> Sample:
         image = read_image(self.index.path(draw.row))
         original = (image.shape[0], image.shape[1])
-        boxes, labels, ignored = self._annotations(draw.row, original)
+        boxes, labels, ignored = self.annotations(draw.row, original)
         known = len(boxes)
         if self.proposals is not None:
             boxes = np.concatenate([boxes, self.proposals[draw.row]])
@@ -85,11 +85,11 @@ class DetectionDataset(Dataset[Sample]):
             torch.from_numpy(labels[~ignored]),
             torch.from_numpy(boxes[ignored]),
         )
-        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        pixels = torch.from_numpy(to_planes(image))
         proposed = None if self.proposals is None else torch.from_numpy(proposals)
         return Sample(pixels, target, original, draw.row, proposed, draw.seed)
 
-    def _annotations(self, row: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def annotations(self, row: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows = self.index.rows(row)
         boxes = self.index.boxes(row).clip(0, [size[1], size[0]] * 2).astype(np.float32)
         large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= self.min_side

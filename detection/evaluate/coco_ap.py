@@ -11,6 +11,7 @@ import contextlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -46,38 +47,37 @@ class CocoResult:
 class Curves:
     """T IoU thresholds, R recall points, K classes, A area ranges, M detection limits; -1 where nothing is to find.
 
-    precision: (T, R, K, A, M) float64; recall: (T, K, A, M) float64; category_ids: K in the order of the arrays.
+    precision: (T, R, K, A, M) float64; recall: (T, K, A, M) float64; categories in the order of their ids.
     """
 
     precision: np.ndarray
     recall: np.ndarray
-    category_ids: list[int]
 
 
-def _hotcoco(ground_truth: dict[str, Any], results: list[dict[str, Any]]) -> Curves:
+def _hotcoco(truth: dict[str, Any], found: np.ndarray) -> Curves:
     from hotcoco import COCO, COCOeval
 
-    truth = COCO(ground_truth)
-    return _accumulate(COCOeval(truth, truth.load_res(results), "bbox"))
+    coco = COCO(truth)
+    return _accumulate(COCOeval(coco, coco.load_res(found), "bbox"))
 
 
-def _pycocotools(ground_truth: dict[str, Any], results: list[dict[str, Any]]) -> Curves:
+def _pycocotools(truth: dict[str, Any], found: np.ndarray) -> Curves:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    if not ground_truth["images"]:  # COCOeval would index an empty list
-        ids = sorted(category["id"] for category in ground_truth["categories"])
-        return Curves(np.full((10, 101, len(ids), 4, 3), -1.0), np.full((10, len(ids), 4, 3), -1.0), ids)
-    truth = COCO()
-    truth.dataset = ground_truth
-    truth.createIndex()
-    if results:
-        found = truth.loadRes(results)
+    if not truth["images"]:  # COCOeval would index an empty list
+        classes = len(truth["categories"])
+        return Curves(np.full((10, 101, classes, 4, 3), -1.0), np.full((10, classes, 4, 3), -1.0))
+    coco = COCO()
+    coco.dataset = truth
+    coco.createIndex()
+    if len(found):
+        detections = coco.loadRes(found)
     else:  # loadRes would index an empty list
-        found = COCO()
-        found.dataset = {**ground_truth, "annotations": []}
-        found.createIndex()
-    return _accumulate(COCOeval(truth, found, "bbox"))
+        detections = COCO()
+        detections.dataset = {**truth, "annotations": []}
+        detections.createIndex()
+    return _accumulate(COCOeval(coco, detections, "bbox"))
 
 
 def _accumulate(evaluator: Any) -> Curves:
@@ -87,14 +87,16 @@ def _accumulate(evaluator: Any) -> Curves:
     return Curves(
         np.asarray(curves["precision"], dtype=np.float64),
         np.asarray(curves["recall"], dtype=np.float64),
-        [int(i) for i in evaluator.params.catIds],
     )
 
 
-BACKENDS: dict[str, Callable[[dict[str, Any], list[dict[str, Any]]], Curves]] = {
+BACKENDS: dict[str, Callable[[dict[str, Any], np.ndarray], Curves]] = {
     "hotcoco": _hotcoco,
     "pycocotools": _pycocotools,
 }
+"""Each takes a COCO dict that it may write into, and (D, 7) float64: image id, x, y, width, height, score, category id.
+Both libraries read such an array, without a Python object for each detection; it has ids exactly up to 2^53 only, so
+images and categories go by their places in the order of their ids, from 1."""
 
 
 def evaluate_coco(ground_truth: dict[str, Any], results: list[dict[str, Any]], backend: str = "hotcoco") -> CocoResult:
@@ -111,53 +113,76 @@ def evaluate_coco(ground_truth: dict[str, Any], results: list[dict[str, Any]], b
     """
     if backend not in BACKENDS:
         raise InputError(f"COCO evaluation backend {backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
-    truth = _own_ground_truth(ground_truth)
-    found = _own_results(results, truth)
+    truth, images, categories = _own_ground_truth(ground_truth)
+    found = _own_results(results, images, categories)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         curves = BACKENDS[backend](truth, found)
     crowds = sum(annotation["iscrowd"] for annotation in truth["annotations"])
     return CocoResult(
         stats=_stats(curves),
-        per_class=_per_class(curves, _class_names(ground_truth)),
-        images=len(truth["images"]),
+        per_class=_per_class(curves, list(categories), _class_names(ground_truth)),
+        images=len(images),
         objects=len(truth["annotations"]) - crowds,
         crowds=crowds,
         detections=len(found),
     )
 
 
-def _own_ground_truth(ground_truth: dict[str, Any]) -> dict[str, Any]:
-    """A copy that the libraries may write into, with what box evaluation reads and annotation ids 1, 2, 3..."""
+def _own_ground_truth(ground_truth: dict[str, Any]) -> tuple[dict[str, Any], dict[Any, int], dict[Any, int]]:
+    """What box evaluation reads, with annotation ids 1, 2, 3..., and the places of images and categories by their ids.
+
+    Annotations of images and categories that are not listed are left out, as the libraries do.
+    """
     try:
+        images = _places(ground_truth["images"])
+        categories = _places(ground_truth["categories"])
         annotations = [
             {
                 "id": number,
-                "image_id": annotation["image_id"],
-                "category_id": annotation["category_id"],
+                "image_id": images[annotation["image_id"]],
+                "category_id": categories[annotation["category_id"]],
                 "bbox": [float(value) for value in annotation["bbox"]],
                 "area": float(annotation.get("area", annotation["bbox"][2] * annotation["bbox"][3])),
                 "iscrowd": int(annotation.get("iscrowd", 0)),
             }
             for number, annotation in enumerate(ground_truth["annotations"], start=1)
+            if annotation["image_id"] in images and annotation["category_id"] in categories
         ]
-        return {
-            "info": {},
-            "images": [dict(image) for image in ground_truth["images"]],
-            "categories": [{"id": c["id"], "name": str(c["name"])} for c in ground_truth["categories"]],
-            "annotations": annotations,
-        }
+        sizes = [
+            {"id": images[i["id"]], "width": i.get("width", 1), "height": i.get("height", 1)}
+            for i in ground_truth["images"]
+        ]
+        names = [{"id": categories[c["id"]], "name": str(c["name"])} for c in ground_truth["categories"]]
     except KeyError as error:
         raise InputError(
             f"COCO ground truth: the key {error} is missing; write it as the COCO format has it"
         ) from error
+    truth = {"info": {}, "images": sizes, "categories": names, "annotations": annotations}
+    return truth, images, categories
 
 
-def _own_results(results: list[dict[str, Any]], truth: dict[str, Any]) -> list[dict[str, Any]]:
-    images = {image["id"] for image in truth["images"]}
-    categories = {category["id"] for category in truth["categories"]}
-    own = []
-    for k, result in enumerate(results):
-        image, category = result["image_id"], result["category_id"]
+def _places(items: list[dict[str, Any]]) -> dict[Any, int]:
+    """id -> its place among the ids, from 1; in this order, which decides between equal scores."""
+    return {number: place for place, number in enumerate(sorted({item["id"] for item in items}), start=1)}
+
+
+def _own_results(results: list[dict[str, Any]], images: dict[Any, int], categories: dict[Any, int]) -> np.ndarray:
+    """(D, 7) float64 as BACKENDS have it. images, categories: id -> place."""
+    columns = [list(map(itemgetter(key), results)) for key in ("image_id", "category_id", "bbox", "score")]
+    image_places = list(map(images.get, columns[0]))
+    category_places = list(map(categories.get, columns[1]))
+    if None in image_places or None in category_places:
+        _refuse(columns[0], columns[1], images, categories)
+    found = np.empty((len(results), 7))
+    found[:, 0] = image_places
+    found[:, 1:5] = np.array(columns[2], dtype=np.float64).reshape(-1, 4)
+    found[:, 5] = columns[3]
+    found[:, 6] = category_places
+    return found
+
+
+def _refuse(image_ids: list[Any], category_ids: list[Any], images: dict[Any, int], categories: dict[Any, int]) -> None:
+    for k, (image, category) in enumerate(zip(image_ids, category_ids, strict=True)):
         if image not in images:
             raise InputError(
                 f"result {k}: image_id {image} is none of the {len(images)} images of the ground truth; "
@@ -168,9 +193,6 @@ def _own_results(results: list[dict[str, Any]], truth: dict[str, Any]) -> list[d
                 f"result {k}: category_id {category} is none of the {len(categories)} categories of the ground truth; "
                 "results carry the dataset's own category ids, not 0..K-1"
             )
-        box = [float(value) for value in result["bbox"]]
-        own.append({"image_id": image, "category_id": category, "bbox": box, "score": float(result["score"])})
-    return own
 
 
 def _mean(values: np.ndarray) -> float:
@@ -197,9 +219,9 @@ def _stats(curves: Curves) -> dict[str, float]:
     return stats
 
 
-def _per_class(curves: Curves, names: dict[int, str]) -> dict[str, dict[str, float]]:
+def _per_class(curves: Curves, category_ids: list[Any], names: dict[int, str]) -> dict[str, dict[str, float]]:
     table = {}
-    for k, category_id in enumerate(curves.category_ids):
+    for k, category_id in enumerate(category_ids):
         precision = curves.precision[:, :, k, :, DETECTIONS_100]  # (T, R, A)
         table[names[category_id]] = {
             "AP": _mean(precision[..., AREA_RANGES["all"]]),

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from detection.atomic import write_atomically
 from detection.data.coco import to_coco
+from detection.data.coco_json import collection_paused
 from detection.data.columns import FARTHEST, brief
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
@@ -33,31 +35,45 @@ def to_results(detections: list[Detections], index: AnnotationIndex, rows: list[
     """
     if len(detections) != len(rows):
         raise ValueError(f"to_results: {len(detections)} detections for {len(rows)} rows; give one each")
-    results = []
-    for found, row in zip(detections, rows, strict=True):
-        boxes = found.boxes.detach().cpu().numpy().astype(np.float64)
-        scores = found.scores.detach().cpu().float().numpy()
-        labels = found.labels.detach().cpu().numpy()
-        _check_numbers(boxes, scores, labels, index, row)
-        xywh = np.round(np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1), DECIMALS)
-        image_id = int(index.image_ids[row])
-        for box, score, category in zip(
-            xywh.tolist(), scores.astype(str).tolist(), index.category_ids[labels].tolist(), strict=True
-        ):
-            results.append({"image_id": image_id, "category_id": category, "bbox": box, "score": float(score)})
-    return results
+    if not detections:
+        return []
+    boxes, scores, labels = (_joined(detections, name) for name in ("boxes", "scores", "labels"))
+    owners = np.repeat(rows, [len(found.scores) for found in detections])
+    _check_numbers(boxes, scores, labels, index, owners)
+    corners = boxes.astype(np.float64)
+    xywh = np.round(np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1), DECIMALS)
+    columns = zip(
+        index.image_ids[owners].tolist(),
+        index.category_ids[labels].tolist(),
+        xywh.tolist(),
+        map(float, scores.astype(str).tolist()),
+        strict=True,
+    )
+    with collection_paused():
+        return [{"image_id": i, "category_id": c, "bbox": box, "score": score} for i, c, box, score in columns]
 
 
-def _check_numbers(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, index: AnnotationIndex, row: int) -> None:
-    if labels.size and not 0 <= labels.min() <= labels.max() < len(index.class_names):
+def _joined(detections: list[Detections], name: str) -> np.ndarray:
+    joined = torch.cat([getattr(found, name).detach().cpu() for found in detections])
+    return (joined.float() if joined.is_floating_point() else joined).numpy()
+
+
+def _check_numbers(
+    boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, index: AnnotationIndex, owners: np.ndarray
+) -> None:
+    """owners: (D,) the row of the image of each detection, of which the first with a flaw is named."""
+    foreign = (labels < 0) | (labels >= len(index.class_names))
+    infinite = ~(np.isfinite(boxes).all(axis=1) & np.isfinite(scores))
+    flawed = np.flatnonzero(foreign | infinite)
+    if not len(flawed):
+        return
+    path = index.path(owners[flawed[0]])
+    if foreign[flawed[0]]:
         raise InputError(
-            f"{index.path(row)}: a detection has label {labels.max()}, but {index.source} has "
+            f"{path}: a detection has label {labels[flawed[0]]}, but {index.source} has "
             f"{len(index.class_names)} classes; evaluate on the dataset the model was trained for"
         )
-    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-        raise InputError(
-            f"{index.path(row)}: a detection is not finite; the weights have diverged, use an earlier checkpoint"
-        )
+    raise InputError(f"{path}: a detection is not finite; the weights have diverged, use an earlier checkpoint")
 
 
 def ground_truth(index: AnnotationIndex) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from detection.data.image import resize_image, resize_size
+from detection.data.image import resize_image, resize_size, to_planes
 from detection.model.faster_rcnn import FasterRCNN
 from detection.records import Detections, Sample, collate
 
@@ -45,5 +45,5 @@ def to_sample(image: np.ndarray, short_side: int, long_side: int, index: int = 0
     """The (H, W, 3) uint8 RGB image at the size that the limits of its sides give, in pixels."""
     original = (image.shape[0], image.shape[1])
     resized = resize_image(image, resize_size(original, short_side, long_side))
-    pixels = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+    pixels = torch.from_numpy(to_planes(resized))
     return Sample(pixels, None, original, index)

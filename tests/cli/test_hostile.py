@@ -17,6 +17,7 @@ import torch
 import yaml
 
 from backbones.decode import ImageDataError, open_image
+from detection import checkpoint
 from detection.cli.main import main
 from detection.data.coco import read_coco
 from detection.data.image import read_image
@@ -85,13 +86,13 @@ def test_a_checkpoint_that_would_fill_the_memory_is_refused(refused, trained: Pa
     content = torch.load(trained / "best.pt", weights_only=True)
     first = next(iter(content["model"]))
     content["model"][first] = torch.zeros(1).expand(10**12)
-    torch.save(content, tmp_path / "wide.pt")
+    checkpoint.save(tmp_path / "wide.pt", content)  # with a checksum, as an attacker would
     refused(["evaluate", f"--checkpoint={tmp_path / 'wide.pt'}"], "wide.pt", first, "more numbers than the file")
     with zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", bytes(1 << 20))
     refused(["evaluate", f"--checkpoint={tmp_path / 'packed.pt'}"], "packed.pt", "compressed")
     content = torch.load(trained / "best.pt", weights_only=True)
-    torch.save(content | {"classes": [ESCAPE] * len(content["classes"])}, tmp_path / "red.pt")
+    checkpoint.save(tmp_path / "red.pt", content | {"classes": [ESCAPE] * len(content["classes"])})
     refused(["evaluate", f"--checkpoint={tmp_path / 'red.pt'}"], "red.pt", "control characters")
 
 

@@ -36,7 +36,8 @@ def test_every_command_explains_its_options(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
     text = capsys.readouterr().out
-    assert stop.value.code == 0 and f"usage: frcnn {command}" in text and "--device" in text
+    assert stop.value.code == 0 and f"usage: frcnn {command}" in text
+    assert "--device" in text or command == "export"  # which is for the CPU alone
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,18 @@ def test_a_flip_mirrors_image_and_boxes_and_leaves_what_it_was_given():
     assert np.array_equal(image, IMAGE) and np.array_equal(boxes, BOXES)
 
 
+def test_flips_alone_draw_and_move_as_they_do_among_other_transforms():
+    flips = [{"name": "HorizontalFlip", "p": p} for p in (0.5, 0.6)]
+    alone, among = Augmentation(flips), Augmentation([*flips, {"name": "NoOp"}])
+    changed = 0
+    for seed in range(40):
+        (image, boxes, rows), wanted = alone(IMAGE, BOXES, seed), among(IMAGE, BOXES, seed)
+        assert np.array_equal(image, wanted[0]) and np.array_equal(rows, wanted[2])
+        np.testing.assert_allclose(boxes, wanted[1], atol=1e-4)
+        changed += not np.array_equal(image, IMAGE)
+    assert 5 < changed < 35
+
+
 def test_the_same_seed_gives_the_same_picture_whatever_came_before():
     augment = Augmentation([{"name": "RandomBrightnessContrast", "p": 1.0}, {"name": "HorizontalFlip", "p": 0.5}])
     first = augment(IMAGE, BOXES, seed=3)

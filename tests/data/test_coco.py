@@ -77,6 +77,34 @@ def test_round_trip_keeps_every_number(tmp_path_factory: pytest.TempPathFactory,
     assert data["images"] == GOOD["images"]
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    other=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=["Cs"])),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=3)
+        ),
+    ),
+    ascii_only=st.booleans(),
+)
+def test_other_fields_may_hold_anything(tmp_path_factory: pytest.TempPathFactory, other: Any, ascii_only: bool) -> None:
+    """Also what strict JSON lacks, NaN and Infinity, which Python writes."""
+    data = copy.deepcopy(GOOD)
+    for place in (data, data["images"][0], data["annotations"][1], data["categories"][0]):
+        place["segmentation"] = place["\n\u00e9"] = other
+    path = tmp_path_factory.mktemp("coco") / "some.json"
+    path.write_bytes(json.dumps(data, ensure_ascii=ascii_only).encode())
+    assert to_coco(read_coco(path)) == to_coco(read_coco(save(path.parent, GOOD)))
+
+
+def test_a_letter_that_is_no_utf8_is_refused_in_every_field(tmp_path: Path) -> None:
+    path = save(tmp_path, GOOD)
+    path.write_bytes(path.read_bytes().replace(b'"area": 9', b'"area": 9, "caption": "\xff"'))
+    with pytest.raises(InputError, match="not a JSON file .*can't decode byte 0xff"):
+        read_coco(path)
+
+
 def test_no_annotations_is_an_index_too(tmp_path: Path) -> None:
     index = read_coco(save(tmp_path, GOOD | {"annotations": []}))
     assert len(index) == 2 and index.xywh.shape == (0, 4) and index.boxes(1).shape == (0, 4)

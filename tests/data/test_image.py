@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from detection.data.image import image_size, read_image, resize_image, resize_size
+from detection.data.image import image_size, read_image, resize_image, resize_size, to_planes
 from detection.errors import InputError
 
 
@@ -20,7 +23,66 @@ def test_resize_matches_detectron2(shared: Path) -> None:
     values = np.load(shared / "fixtures/primitives/primitives.npz")
     for name in ("resize_down", "resize_up", "resize_mixed"):
         wanted = values[name]
-        assert np.array_equal(resize_image(values["resize_in"], wanted.shape[:2]), wanted), name
+        assert np.abs(resize_image(values["resize_in"], wanted.shape[:2]).astype(int) - wanted).max() <= 1, name
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    sizes=st.tuples(*[st.integers(1, 90)] * 4),
+    seed=st.integers(0, 99),
+    laid_out=st.sampled_from(["rows", "planes", "mirrored"]),
+)
+def test_resize_is_pillows_to_within_one_level(sizes: tuple[int, ...], seed: int, laid_out: str) -> None:
+    image = np.random.default_rng(seed).choice(np.array([0, 255, 128, 3], np.uint8), (*sizes[:2], 3))
+    if laid_out == "planes":
+        image = np.ascontiguousarray(image.transpose(2, 0, 1)).transpose(1, 2, 0)
+    elif laid_out == "mirrored":
+        image = image[:, ::-1]
+    goal = (sizes[2], sizes[3])
+    resized = resize_image(image, goal)
+    pillow = Image.fromarray(np.ascontiguousarray(image)).resize(goal[::-1], Image.Resampling.BILINEAR)
+    assert resized.dtype == np.uint8 and np.abs(resized.astype(int) - np.asarray(pillow)).max() <= 1
+    planes = to_planes(resized)
+    assert planes.flags.c_contiguous and np.array_equal(planes, resized.transpose(2, 0, 1))
+
+
+def jpeg(size: tuple[int, int] = (37, 23), **options: Any) -> bytes:
+    buffer = BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"subsampling": 0}, {"subsampling": 1}, {"progressive": True}, {"keep_rgb": True}, {"quality": 5}]
+)
+def test_a_jpeg_has_pillows_pixels(tmp_path: Path, options: dict[str, Any]) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg(**options))
+    pixels = read_image(path)
+    assert np.array_equal(pixels, np.asarray(Image.open(path))) and pixels.flags.writeable
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(2, 10_000), byte=st.integers(0, 255), cut=st.booleans())
+def test_a_damaged_jpeg_reads_or_fails_as_by_pillow(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], place: int, byte: int, cut: bool
+) -> None:
+    content = bytearray(jpeg())
+    place %= len(content)
+    content[place] = byte
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content[:place] if cut else content)
+    try:
+        with Image.open(path) as image:
+            pillow = np.asarray(image.convert("RGB")) if image.mode in ("RGB", "L") else None
+    except Exception:
+        with pytest.raises(InputError, match=r"a\.jpg: "):
+            read_image(path)
+    else:
+        if pillow is not None:
+            assert np.array_equal(read_image(path), pillow)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_resize_never_gives_an_empty_side() -> None:

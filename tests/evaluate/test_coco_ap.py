@@ -101,6 +101,22 @@ def test_annotation_ids_do_not_matter(backend: str, ids: tuple[int, int]) -> Non
 
 
 @every_backend
+def test_ids_of_any_size_are_told_apart(backend: str) -> None:
+    """Also neighbours above 2^53, which float64 would merge, and negative ones."""
+    boxes = [10.0, 10.0, 50.0, 50.0]
+    images, categories = (2**60, 2**60 + 1, -4), (2**61 + 1, -7)
+    ground_truth = {
+        "images": [{"id": i, "width": 400, "height": 400} for i in images],
+        "categories": [{"id": c, "name": str(c)} for c in categories],
+        "annotations": [annotation(1, images[0], categories[0], boxes), annotation(2, images[2], categories[1], boxes)],
+    }
+    results = [result(images[1], categories[0], boxes, 0.9), result(images[2], categories[1], boxes, 0.9)]
+    per_class = evaluate_coco(ground_truth, results, backend).per_class
+    assert list(per_class) == ["-7", str(2**61 + 1)]
+    assert [row["AP"] for row in per_class.values()] == pytest.approx([1, 0])
+
+
+@every_backend
 def test_area_and_crowd_have_defaults(backend: str) -> None:
     bare = {"id": 1, "image_id": 1, "category_id": 3, "bbox": [10, 10, 50, 50]}
     stats = evaluate_coco(truth(bare), [result(1, 3, [10, 10, 50, 50], 0.9)], backend).stats

@@ -38,7 +38,7 @@ def torchvision_detector(classes: int = CLASSES) -> TorchvisionRCNN:
                 value.uniform_(0.5, 1.5)
         peer.rpn.head.cls_logits.weight.normal_(std=0.02)
         peer.rpn.head.bbox_pred.weight.normal_(std=0.003)
-        peer.roi_heads.box_predictor.cls_score.weight.normal_(std=0.5)
+        peer.roi_heads.box_predictor.cls_score.weight.normal_(std=1.0)
     return peer
 
 
