@@ -33,8 +33,8 @@ WORKS: dict[str, Callable[[Any, list[str]], Report]] = {
     "inference": lambda a, words: inference.measure(a.data, a.device, a.rounds, words),
     "training": lambda a, words: training.measure(a.data, a.device, a.rounds, words),
     "postprocessing": lambda a, words: postprocessing.measure(a.device, a.rounds, words),
-    "evaluation": lambda a, words: evaluation.measure(a.images, 100, a.rounds, words),
-    "index": lambda a, words: index.measure(a.images * 118 // 5, a.images * 172, a.rounds, words),
+    "evaluation": lambda a, words: evaluation.measure(a.images or 5000, 100, a.rounds, words),
+    "index": lambda a, words: index.measure(a.images or 118_000, (a.images or 118_000) * 860 // 118, a.rounds, words),
     "input": lambda a, words: input.measure(a.data, a.rounds, words),
     "growth": lambda a, words: growth.measure(a.device, words),
     "limits": lambda a, words: limits.measure(a.data, a.rounds, words),
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--net", help="default cifar_resnet20, for rematerialise cifar_resnet1202")
     parser.add_argument("--batch", type=at_least(2), default=32, help="images (rematerialise)")
-    parser.add_argument("--images", type=at_least(5), default=5000, help="evaluated; index: 23.6 times as many")
+    parser.add_argument("--images", type=at_least(5), help="default 5,000 for evaluation, 118,000 for index")
     parser.add_argument("--rounds", type=at_least(3), default=7)
     parser.add_argument("--steps", type=at_least(1), default=10)
     parser.add_argument("--workers", type=at_least(0), default=2, help="loading processes of the peer (classifier)")
