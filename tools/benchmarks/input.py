@@ -89,7 +89,7 @@ class Torchvision:
             image: Any = tv_tensors.Image(decode_jpeg(read_file(str(path)), ImageReadMode.RGB))
         else:
             image = Image.open(path).convert("RGB")
-        boxes = tv_tensors.BoundingBoxes(  # type: ignore[call-arg]
+        boxes = tv_tensors.BoundingBoxes(
             self.index.boxes(row).astype(np.float32), format="XYXY", canvas_size=(HEIGHT, WIDTH)
         )
         labels = torch.from_numpy(self.index.labels[self.index.rows(row)])
