@@ -52,11 +52,15 @@ class DetectionDataset(Dataset[Sample]):
         return len(self.index)
 
     def __getitem__(self, draw: Draw) -> Sample:
-        if not self.replaces:
+        try:
             return self._sample(draw)
+        except InputError as error:
+            if not self.replaces:
+                raise
+            unreadable = {str(self.index.path(draw.row)): str(error)}
+        # Only now: to shuffle the rows of a large dataset takes longer than to read an image.
         rows = np.random.default_rng((draw.seed, 1)).permutation(len(self))[:STAND_INS]
-        unreadable: dict[str, str] = {}
-        for row in [draw.row, *rows.tolist()]:
+        for row in rows.tolist():
             try:
                 return replace(self._sample(replace(draw, row=row)), unreadable=unreadable)
             except InputError as error:

@@ -83,21 +83,18 @@ def resize_size(size: Size, short_side: int, long_side: int | None = None) -> Si
 
 
 def resize_image(image: np.ndarray, size: Size) -> np.ndarray:
-    """(H, W, 3) uint8 resized to `size` (h, w), in any order of memory: Pillow's bilinear filter to within 1 of 255.
-
-    It is antialiased when it shrinks. Pillow rounds after each of its two passes and takes three times as long.
-    """
+    """(H, W, 3) uint8 resized to `size` (h, w), in any order of memory, by Pillow's bilinear filter, antialiased when
+    it shrinks, as torch computes it: to within one level of Pillow's, mostly exactly, in a fifth of the time."""
     if image.shape[:2] == tuple(size):
         return image.copy()
-    if size[0] >= image.shape[0] and size[1] >= image.shape[1]:
-        import cv2  # late, as it is slow to import
-
-        return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
     import torch  # late, as whoever only looks at files needs none
     import torch.nn.functional as F
 
-    planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
-    return F.interpolate(planes, size=tuple(size), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+    # To torch too it must lie channels-last, or it copies the result into planes, slower than `to_planes` does.
+    flat = torch.from_numpy(np.ascontiguousarray(image).reshape(-1))
+    batch = flat.view(1, *image.shape).permute(0, 3, 1, 2)
+    resized = F.interpolate(batch, size=tuple(size), mode="bilinear", antialias=True)
+    return resized[0].permute(1, 2, 0).numpy()
 
 
 def to_planes(image: np.ndarray) -> np.ndarray:

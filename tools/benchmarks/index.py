@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 from torchvision.datasets import CocoDetection
 
 from backbones.analysis.tables import markdown_table
@@ -127,10 +127,9 @@ class _Watched(Dataset[np.ndarray]):
         boxes = self.dataset[row]
         self.seen += 1
         if self.seen % 100 == 0 or self.seen > len(self) // WORKERS - 2 * BATCH:
-            info = torch.utils.data.get_worker_info()
-            assert info is not None, "this dataset measures the workers that it runs in"
-            worker = info.id
-            self.measured[1, worker] = max(float(self.measured[1, worker]), private())
+            worker = get_worker_info()
+            assert worker is not None
+            self.measured[1, worker.id] = max(float(self.measured[1, worker.id]), private())
         return boxes
 
 
@@ -149,7 +148,7 @@ def measure(images: int, objects: int, rounds: int, command: list[str]) -> Repor
         table.add("load", alternate({name: lambda side=side: side(path) for name, side in SIDES.items()}, rounds))  # type: ignore[misc]
         owned = {name: in_fresh_process(growth, name, path) for name in SIDES}
     rows = [[name, f"{megabytes:.0f}"] for name, megabytes in owned.items()]
-    text = f"""{images} images with {objects} objects in a COCO file of {size:.0f} MB with polygons, made up;
+    text = f"""{images} images with {objects} objects in a COCO file of {size:.0f} MB with polygons, made up.
 torchvision's dataset reads it by pycocotools.
 
 {table.text()}

@@ -9,7 +9,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import simplejpeg
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torchvision import tv_tensors
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
@@ -18,6 +20,7 @@ from torchvision.transforms import v2
 from benchmarks.measuring import Table, alternate
 from detection.config.schema import InputConfig
 from detection.data.dataset import DetectionDataset
+from detection.data.image import read_image, resize_image, resize_size, to_planes
 from detection.data.index import AnnotationIndex
 from detection.data.order import Draw
 from detection.experiments.report import Report
@@ -119,6 +122,50 @@ def _whole(index: AnnotationIndex, rounds: int) -> Table:
     return table
 
 
+def _decoders(files: list[Path], rounds: int) -> tuple[Table, dict[str, int]]:
+    """Time of each decoder, from file to array, and how far its pixels are from Pillow's at most."""
+    decoders: dict[str, Callable[[Path], np.ndarray]] = {
+        "Pillow": lambda path: np.array(Image.open(path)),
+        "OpenCV": lambda path: np.asarray(cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB)),
+        "torchvision": lambda path: decode_jpeg(read_file(str(path)), ImageReadMode.RGB).permute(1, 2, 0).numpy(),
+        "simplejpeg": lambda path: simplejpeg.decode_jpeg(path.read_bytes()),
+        "toolkit": read_image,
+    }
+    return _parts("decode", decoders, files, rounds)
+
+
+def _resizers(files: list[Path], short_side: int, rounds: int) -> tuple[Table, dict[str, int]]:
+    """The same for resizing; `(3, H, W)` is what counts, so that copying into that order is part of the time."""
+    size = resize_size((HEIGHT, WIDTH), short_side, LONG_SIDE)
+    way = size[::-1]
+
+    def by_torch(image: np.ndarray) -> np.ndarray:
+        planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+        return F.interpolate(planes, size=size, mode="bilinear", antialias=True)[0].numpy()
+
+    resizers: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "Pillow": lambda image: to_planes(np.array(Image.fromarray(image).resize(way, Image.Resampling.BILINEAR))),
+        "OpenCV": lambda image: to_planes(cv2.resize(image, way, interpolation=cv2.INTER_LINEAR)),
+        "torch": by_torch,
+        "toolkit": lambda image: to_planes(resize_image(image, size)),
+    }
+    return _parts(f"resize {HEIGHT} to {short_side}", resizers, [read_image(file) for file in files], rounds)
+
+
+def _parts(
+    work: str, hands: dict[str, Callable[[Any], np.ndarray]], items: list[Any], rounds: int
+) -> tuple[Table, dict[str, int]]:
+    apart = {
+        name: max(int(np.abs(hand(item).astype(int) - hands["Pillow"](item)).max()) for item in items)
+        for name, hand in hands.items()
+    }
+    table = Table("Pillow")
+    seconds = alternate({name: over(hand, items) for name, hand in hands.items()}, rounds)
+    notes = {name: f"differs by {levels} of 255 at most" for name, levels in apart.items() if name != "Pillow"}
+    table.add(work, {name: [s / len(items) for s in taken] for name, taken in seconds.items()}, notes)
+    return table, apart
+
+
 def measure(data: str | None, rounds: int, command: list[str]) -> Report:
     """data: a folder of JPEG files of 640 x 480 pixels; made up where there is none."""
     torch.set_num_threads(1)
@@ -126,7 +173,18 @@ def measure(data: str | None, rounds: int, command: list[str]) -> Report:
     with tempfile.TemporaryDirectory() as folder:
         if data is None:
             write_photographs(Path(folder), IMAGES)
-        index = index_of(collect_images([data or folder])[:IMAGES])
-        whole = _whole(index, rounds)
-    print(whole.text())
-    raise SystemExit
+        files = [Path(file) for file in collect_images([data or folder])[:IMAGES]]
+        whole = _whole(index_of(files), rounds)
+        parts = [_decoders(files, rounds), *(_resizers(files, side, rounds) for side in SHORT_SIDES)]
+    origin = "made up" if data is None else "photographs"
+    text = f"""{len(files)} JPEG files of {WIDTH} x {HEIGHT} pixels, {origin}, with {OBJECTS} boxes each; one core.
+Times are of one image. torchvision: decode, flip, resize and float32 of picture and boxes by its transforms of version
+2. toolkit: a sample of its dataset, decoded, flipped by albumentations and resized, uint8, as the network takes it.
+
+{whole.text()}
+
+Its parts, by several hands; resized images must come out as (3, H, W):
+
+{"".join(table.text() + chr(10) for table, _ in parts)}"""
+    numbers = {"whole": whole.numbers, "parts": [table.numbers for table, _ in parts], "levels": [a for _, a in parts]}
+    return Report("benchmark_input", "Speed of the input pipeline", command, numbers, text, {})
