@@ -17,6 +17,9 @@ from detection.records import Target
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
+PAIRS = 4_000_000
+"""Overlaps held at once: thousands of objects against a pyramid's anchors would take gigabytes."""
+
 CROWD_COVER = 0.5
 """A negative that an ignored region covers by at least this share of its own area is not sampled."""
 
@@ -37,18 +40,28 @@ class Matcher:
     def __call__(self, boxes: Tensor, target: Target) -> tuple[Tensor, Tensor]:
         """(labels, matched) of the boxes."""
         # One empty box more: no ground truth is then no special case, and overlaps nothing.
-        overlap = iou(torch.cat([target.boxes, target.boxes.new_zeros(1, 4)]), boxes)  # (G + 1, N)
-        best, matched = overlap.max(0)
+        truth = torch.cat([target.boxes, target.boxes.new_zeros(1, 4)])
+        parts = boxes.split(max(1, PAIRS // len(truth)))
+        whole = iou(truth, boxes) if len(parts) == 1 else None
+        found = [_best(iou(truth, part) if whole is None else whole) for part in parts]
+        best, matched = torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
         labels = torch.full_like(matched, IGNORED, dtype=torch.int8)
         labels[best < self.low] = NEGATIVE
         labels[best >= self.high] = POSITIVE
         if self.best_for_each:
-            most = overlap.amax(1, keepdim=True) if len(boxes) else overlap.new_zeros(len(overlap), 1)
-            labels[((overlap == most) & (most > 0)).any(0)] = POSITIVE
+            most = torch.stack([f[2] for f in found]).amax(0)[:, None]
+            overlaps = (iou(truth, part) if whole is None else whole for part in parts)
+            labels[torch.cat([((overlap == most) & (most > 0)).any(0) for overlap in overlaps])] = POSITIVE
         if len(target.ignored):
             hidden = covered(boxes, target.ignored) >= CROWD_COVER
             labels[(labels == NEGATIVE) & hidden] = IGNORED
         return labels, matched.clamp_(max=max(len(target.boxes) - 1, 0))
+
+
+def _best(overlap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of (G, N) overlaps: the largest of each box and its ground truth, (N,), and the largest of each truth, (G,)."""
+    best, matched = overlap.max(0)
+    return best, matched, overlap.amax(1) if overlap.shape[1] else overlap.new_zeros(len(overlap))
 
 
 @dataclass(frozen=True)

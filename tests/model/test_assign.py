@@ -105,3 +105,17 @@ def test_sampler_draws_at_random():
     assert first != second
     torch.manual_seed(0)
     assert Sampler(10, 0.5)(labels)[1].tolist() == first
+
+
+@pytest.mark.parametrize("best_for_each", [True, False])
+def test_overlaps_in_parts_match_the_same(best_for_each, monkeypatch):
+    torch.manual_seed(0)
+    corner = torch.rand(300, 2) * 90
+    boxes = torch.cat([corner, corner + torch.rand(300, 2) * 40 + 1], 1)
+    target = Target(boxes[::29] + 0.5, torch.zeros(11, dtype=torch.int64), boxes[:0])
+    matcher = Matcher(0.7, 0.3, best_for_each)
+    whole = matcher(boxes, target)
+    monkeypatch.setattr(assign, "PAIRS", 50)
+    for one, other in zip(whole, matcher(boxes, target)):
+        assert torch.equal(one, other)
+    assert matcher(boxes[:0], target)[0].shape == (0,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,7 +17,7 @@ from torchvision import ops
 
 from backbones import winograd
 from backbones.norm import FrozenNorm
-from benchmarks.measuring import Table, alternate
+from benchmarks.measuring import Table, alternate, in_fresh_process
 from benchmarks.peers import batch_of, mayaku_detector, pictures, same_in_toolkit, torchvision_detector
 from detection.allocator import keep_freed_memory
 from detection.config.schema import ModelConfig, RPNConfig
@@ -31,68 +32,77 @@ from detection.model.roi_pool import RoIPooler
 from detection.predict.prepare import prepare
 from detection.records import Batch
 
-PEER = "torchvision"
+PEER, PREPARED, WORK = "torchvision", "toolkit, prepared", "ResNet-50-FPN"
 CALIBRATION = 4
 
 
 def measure(data: str | None, device: str, rounds: int, command: list[str]) -> Report:
-    images = pictures(data, CALIBRATION, 800, 1333)
-    with torch.inference_mode():
-        first = _against_torchvision(images, device, rounds)
-        second = _against_unprepared(data, device, rounds)
-    height, width = images[0].shape[1:]
-    text = f"""ResNet-50-FPN, one image of {height} x {width} pixels as it enters the network, 80 classes, the same
-weights throughout, random but for the scale of signals; `same` counts detections of torchvision that the other side has
-too, of one class and with an IoU of .9. `keeps memory`: with `detection.allocator.keep_freed_memory`, which the command
-line switches on; the last row gives it to torchvision too.
+    plain = in_fresh_process(against_torchvision, data, device, rounds, False)
+    kept = in_fresh_process(against_torchvision, data, device, rounds, True) if device == "cpu" else None
+    text = f"""ResNet-50-FPN, one image as it enters the network at 800 pixels, 80 classes, the same weights throughout,
+random but for the scale of signals; `same` counts detections of torchvision that the other side has too, of one class
+and with an IoU of .9. Every side as Python runs it:
 
-{first.text()}
+{plain.text()}"""
+    numbers = {"against_torchvision": plain.numbers}
+    if kept is not None:
+        numbers["keeping_memory"] = kept.numbers
+        first, second = (table.numbers[WORK]["seconds"] for table in (plain, kept))
+        across = statistics.median(first[PEER]) / statistics.median(second[PREPARED])
+        numbers["across"] = {"ratio": across}
+        text += f"""
+
+Every side with `detection.allocator.keep_freed_memory`, which the command line switches on, in a process of its own:
+
+{kept.text()}
+
+The toolkit as its command line runs it, prepared and keeping memory, against torchvision as Python runs it, one median
+over the other: {across:.2f} times as fast."""
+    second_table = in_fresh_process(against_unprepared, data, device, rounds)
+    numbers["against_unprepared"] = second_table.numbers
+    text += f"""
 
 The nets of the ResNet paper at 600 pixels and 300 proposals, against the same nets as usual code has them: convolution,
 frozen norm and ReLU one after the other, torchvision's pooling.
 
-{second.text()}"""
-    numbers = {"against_torchvision": first.numbers, "against_unprepared": second.numbers}
+{second_table.text()}"""
     return Report("benchmark_inference", "Speed of inference", command, numbers, text, {})
 
 
-def _against_torchvision(images: list[torch.Tensor], device: str, rounds: int) -> Table:
+@torch.inference_mode()
+def against_torchvision(data: str | None, device: str, rounds: int, keep: bool) -> Table:
+    """The sides in turn; with `keep` all of them keep freed memory. For a fresh process, whose memory is as it was."""
+    if keep:
+        keep_freed_memory()
+    images = pictures(data, CALIBRATION, 800, 1333)
     peer = torchvision_detector()
     model = same_in_toolkit(peer).eval().to(device)
     peer = peer.eval().to(device)
     batch = batch_of(images[:1]).to(torch.device(device))
     image = batch.images[0].float() / 255
     serving = prepare(model)
-    sides: dict[str, Callable[[], Any]] = {PEER: partial(_plain_memory, peer, [image])}
+    sides: dict[str, Callable[[], Any]] = {PEER: partial(peer, [image])}
     other = mayaku_detector(model)
     if other is not None:
-        other = other.to(device)
-        sides["mayaku"] = partial(_plain_memory, other, [{"image": batch.images[0].float()}])
-    sides |= {
-        "toolkit": partial(_plain_memory, model, batch),
-        "toolkit, prepared": partial(_plain_memory, serving, batch),
-    }
+        sides["mayaku"] = partial(other.to(device), [{"image": batch.images[0].float()}])
+    sides |= {"toolkit": partial(model, batch), PREPARED: partial(serving, batch)}
     if device == "cpu":
-        sides["prepared, keeps memory"] = partial(_kept_memory, serving, batch)
         for backend, precision in ((b, p) for b, many in PRECISIONS.items() for p in many):
             graphs = exported(serving, batch, images, backend, precision)
             if graphs is not None:
-                sides[f"{backend} {precision}, keeps memory"] = partial(_kept_memory, graphs, batch)
-        sides["torchvision, keeps memory"] = partial(_kept_memory, peer, [image])
+                sides[f"{backend} {precision}"] = partial(graphs, batch)
     else:
-        compiled = prepare(model, compiled=True)
-        sides["toolkit, compiled"] = partial(_plain_memory, compiled, batch)
+        sides["toolkit, compiled"] = partial(prepare(model, compiled=True), batch)
         for kind in (torch.bfloat16, torch.float16):
             sides[f"torchvision, {kind}"] = partial(_autocast, peer, [image], kind, device)
             sides[f"toolkit, prepared, {kind}"] = partial(_autocast, serving, batch, kind, device)
     notes = {}
     expected = peer([image])[0]
     for name, run in sides.items():
-        if name != PEER and not name.startswith(("torchvision", "mayaku")):
+        if not name.startswith(("torchvision", "mayaku")):
             notes[name] = _same(expected, run()[0]) if "int8" not in name else "accuracy: see the README"
     table = Table(PEER)
-    table.add("ResNet-50-FPN", alternate(sides, rounds), notes)
-    keep_freed_memory(False)
+    table.add(WORK, alternate(sides, rounds), notes)
     return table
 
 
@@ -101,16 +111,6 @@ def _same(expected: dict[str, torch.Tensor], found: Any) -> str:
     overlap = iou(boxes, found.boxes.to(boxes.device)) * (labels[:, None] == found.labels[None].to(boxes.device))
     same = int((overlap.amax(1) >= 0.9).sum()) if len(found.boxes) and len(boxes) else 0
     return f"{same} of {len(boxes)} the same"
-
-
-def _plain_memory(model: nn.Module, batch: Any) -> Any:
-    keep_freed_memory(False)
-    return model(batch)
-
-
-def _kept_memory(model: nn.Module, batch: Any) -> Any:
-    keep_freed_memory()
-    return model(batch)
 
 
 def _autocast(model: nn.Module, batch: Any, kind: torch.dtype, device: str) -> Any:
@@ -149,7 +149,9 @@ def _pooled(serving: FasterRCNN, batch: Batch) -> np.ndarray:
     return np.ascontiguousarray(pooled.permute(0, 2, 3, 1).numpy())
 
 
-def _against_unprepared(data: str | None, device: str, rounds: int) -> Table:
+@torch.inference_mode()
+def against_unprepared(data: str | None, device: str, rounds: int) -> Table:
+    """For a fresh process."""
     images = pictures(data, 1, 600, 1000)
     table = Table("usual code")
     nets = {
@@ -162,13 +164,9 @@ def _against_unprepared(data: str | None, device: str, rounds: int) -> Table:
         model = build_model(config, 80).eval().to(device)
         _calm(model)
         batch = batch_of(images).to(torch.device(device))
-        usual, serving = _usual(model), prepare(model)
-        sides: dict[str, Callable[[], Any]] = {"usual code": partial(_directly, usual, batch)}
-        sides["prepared"] = partial(_plain_memory, serving, batch)
-        if device == "cpu":
-            sides["prepared, keeps memory"] = partial(_kept_memory, serving, batch)
-        table.add(name, alternate(sides, max(3, rounds // 2)))
-        keep_freed_memory(False)
+        sides: dict[str, Callable[[], Any]] = {"usual code": partial(_directly, _usual(model), batch)}
+        sides["prepared"] = partial(prepare(model), batch)
+        table.add(name, alternate(sides, rounds))
     return table
 
 
@@ -215,7 +213,7 @@ def _directly(model: nn.Module, batch: Batch) -> Any:
     """Without Winograd's algorithm."""
     before, winograd.CHANNELS = winograd.CHANNELS, 2**31
     try:
-        return _plain_memory(model, batch)
+        return model(batch)
     finally:
         winograd.CHANNELS = before
 

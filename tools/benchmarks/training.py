@@ -23,7 +23,7 @@ from detection.experiments.report import Report
 from detection.records import Batch
 
 SIDE, BATCH, OBJECTS = 480, 2, 12
-NAMES = ("torchvision", "toolkit", "toolkit, rematerialised", "toolkit, keeps memory")
+NAMES = ("torchvision", "toolkit", "toolkit, rematerialised")
 
 
 def step_of(name: str, batch: Batch) -> Callable[[], Any]:
@@ -39,18 +39,18 @@ def step_of(name: str, batch: Batch) -> Callable[[], Any]:
     optimizer = build_optimizer(model, 1e-4, 0.9, 0.0, 0.0, 0.0)
 
     def step() -> None:
-        keep_freed_memory("keeps" in name)
         optimizer.zero_grad(set_to_none=True)
         total = torch.stack(list(model(batch).values())).sum()
         total.backward()
         optimizer.step()
-        keep_freed_memory(False)
 
     return step
 
 
-def peak(name: str, data: str | None) -> float:
+def peak(name: str, data: str | None, keep: bool) -> float:
     """MB that three steps add at their peak to a process that holds the model; for a fresh process."""
+    if keep:
+        keep_freed_memory()
     batch = batch_of(pictures(data, BATCH, SIDE, 2 * SIDE), OBJECTS)
     step = step_of(name, batch)
     before = resident()
@@ -59,26 +59,40 @@ def peak(name: str, data: str | None) -> float:
     return resident() - before
 
 
-def measure(data: str | None, device: str, rounds: int, command: list[str]) -> Report:
+def side_by_side(data: str | None, device: str, rounds: int, keep: bool) -> Table:
+    """Steps in turn; with `keep` all sides keep freed memory. For a fresh process, whose memory is as it was."""
+    if keep:
+        keep_freed_memory()
     batch = batch_of(pictures(data, BATCH, SIDE, 2 * SIDE), OBJECTS).to(torch.device(device))
-    names = NAMES if device == "cpu" else NAMES[:3]
-    memory = {name: _memory(name, data, batch) for name in names}
-    table = Table("torchvision")
-    table.add("training step", alternate({name: step_of(name, batch) for name in names}, rounds))
-    rows = [[name, f"{mb:.0f}", f"{mb / memory['torchvision']:.2f}"] for name, mb in memory.items()]
+    table = Table(NAMES[0])
+    work = "training step" + (", keeping memory" if keep else "")
+    table.add(work, alternate({name: step_of(name, batch) for name in NAMES}, rounds))
+    return table
+
+
+def measure(data: str | None, device: str, rounds: int, command: list[str]) -> Report:
+    ways = (False, True) if device == "cpu" else (False,)
+    rows, memory, tables = [], {}, []
+    for keep in ways:
+        tables.append(in_fresh_process(side_by_side, data, device, rounds, keep))
+        for name in NAMES:
+            label = name + (", keeping memory" if keep else "")
+            memory[label] = _memory(name, data, device, keep)
+            rows.append([label, f"{memory[label]:.0f}", f"{memory[label] / memory[NAMES[0]]:.2f}"])
     text = f"""ResNet-50-FPN, two frozen stages and frozen norms, {BATCH} images of {SIDE} pixels with {OBJECTS} objects
-each, SGD with momentum, float32; the same weights, sampling limits as torchvision has them.
+each, SGD with momentum, float32; the same weights, sampling limits as torchvision has them. Keeping memory: with
+`detection.allocator.keep_freed_memory`, which the command line switches on.
 
-{table.text()}
-
+{"".join(table.text() for table in tables)}
 {markdown_table(["by", "peak memory beyond the model, MB", "of torchvision's"], rows, "lrr")}"""
-    return Report("benchmark_training", "Speed of training", command, {"time": table.numbers, "mb": memory}, text, {})
+    numbers = {"time": [table.numbers for table in tables], "mb": memory}
+    return Report("benchmark_training", "Speed of training", command, numbers, text, {})
 
 
-def _memory(name: str, data: str | None, batch: Batch) -> float:
-    if batch.images.device.type == "cpu":
-        return in_fresh_process(peak, name, data)
-    step = step_of(name, batch)
+def _memory(name: str, data: str | None, device: str, keep: bool) -> float:
+    if device == "cpu":
+        return in_fresh_process(peak, name, data, keep)
+    step = step_of(name, batch_of(pictures(data, BATCH, SIDE, 2 * SIDE), OBJECTS).to(torch.device(device)))
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     for _ in range(3):
