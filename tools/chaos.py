@@ -253,6 +253,7 @@ def to_markdown(report: dict[str, Any]) -> str:
         f"| resumed | {report['resumed']} of {report['kills']} |",
         f"| runs | {report['runs']} |",
         f"| runs that ended bit-identical to the undisturbed one | {report['identical']} of {report['runs']} |",
+        *(f"| what differed in run {run} | {', '.join(found)} |" for run, found in report["differences"].items()),
         "",
         "Compared: every tensor of last.pt (weights, average, optimiser, progress) and best.pt, metrics.jsonl without",
         "the speed, results.csv, predictions.json, evaluation.json, TensorBoard's steps and tags; no temporary file.",
