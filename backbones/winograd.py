@@ -101,7 +101,7 @@ def filter_gradient(x: Tensor, grad: Tensor) -> Tensor:
     columns = -(-width // OUT)
     own = x.new_zeros(images, lines * OUT, columns * OUT, k)
     for here, part in _strips(x, images, lines):
-        pixels = _tiles(part, TILE)
+        pixels = _tiles(part)
         tiles = len(pixels)
         inside = grad.permute(0, 2, 3, 1)[here]
         own[:, inside.shape[1] :] = 0
@@ -141,14 +141,13 @@ def _strips(x: Tensor, images: int, lines: int) -> Iterator[tuple[tuple[slice, s
             yield (slice(i, i + len(some)), slice(row, min(stop, height))), part
 
 
-def _tiles(part: Tensor, side: int) -> Tensor:
-    """(T, side * side, C): the tiles of padded pixels, copied."""
+def _tiles(part: Tensor) -> Tensor:
+    """(T, 36, C): the tiles of padded pixels, copied."""
     n, rows, columns, c = part.shape[0], part.shape[1] // OUT, part.shape[2] // OUT, part.shape[3]
     a, b, d, e = part.stride()
     strides = (a, OUT * b, OUT * d, b, d, e)
-    return part.as_strided((n, rows, columns, side, side, c), strides, part.storage_offset()).reshape(
-        -1, side * side, c
-    )
+    tiles = part.as_strided((n, rows, columns, TILE, TILE, c), strides, part.storage_offset())
+    return tiles.reshape(-1, TILE * TILE, c)
 
 
 class _Block:
@@ -164,7 +163,7 @@ class _Block:
 
     def __call__(self, part: Tensor) -> Tensor:
         """(n, 4 rows + 2, 4 columns + 2, C) padded pixels -> (n, 4 rows, 4 columns, K)."""
-        pixels = _tiles(part, TILE)
+        pixels = _tiles(part)
         tiles, points, c = pixels.shape
         k, outputs = self.planes.shape[2], OUT * OUT
         transformed = self.transformed[: pixels.numel()].view(tiles, points, c)

@@ -24,15 +24,13 @@ PRECISIONS = {"openvino": ("fp32", "bf16", "int8"), "onnx": ("fp32",)}
 
 SUFFIX = {"openvino": ".xml", "onnx": ".onnx"}
 
-PACKAGES = {"openvino": "openvino", "nncf": "nncf", "onnx": "onnx", "onnxruntime": "onnxruntime"}
-
 
 def require(name: str) -> Any:
     """The library, or `InputError` that says how to get it."""
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise InputError(f"this needs the library {name}: pip install {PACKAGES[name]}") from None
+        raise InputError(f"this needs the library {name}: pip install {name}") from None
 
 
 def write_graph(
@@ -66,8 +64,8 @@ def _write_onnx(
 ) -> None:
     require("onnx")
     axes = {0: "batch"} if example.shape[1] != 3 else {0: "batch", 2: "height", 3: "width"}
-    outputs = len(module(example)) if isinstance(module(example), tuple) else 1
-    names = [f"output{i}" for i in range(outputs)]
+    found = module(example)
+    names = [f"output{i}" for i in range(len(found) if isinstance(found, tuple) else 1)]
     torch.onnx.export(
         module,
         (example,),
