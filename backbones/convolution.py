@@ -13,6 +13,22 @@ from torch import Tensor, nn
 
 from backbones import winograd
 
+SAFE_CHANNELS = 8
+"""With fewer input channels, oneDNN's backward pass of a strided 1x1 convolution over channels-last maps writes beyond
+its buffers on processors without AVX-512 (torch 2.14, channels 2 to 7): the process aborts, or other tensors change."""
+
+
+def strided_view(x: Tensor, conv: nn.Conv2d) -> tuple[Tensor, tuple[int, ...]]:
+    """The map and the stride with which `conv` is computed on the CPU.
+
+    A 1x1 convolution of stride s is exactly one of stride 1 on every s-th row and column, in its gradients too, so
+    that the shapes which oneDNN gets wrong are never run.
+    """
+    narrow = conv.in_channels < SAFE_CHANNELS and conv.kernel_size == (1, 1) and conv.padding == (0, 0)
+    if x.device.type != "cpu" or not narrow or conv.stride == (1, 1):
+        return x, conv.stride
+    return x[:, :, :: conv.stride[0], :: conv.stride[1]], (1, 1)
+
 
 class _Convolution(torch.autograd.Function):
     """Keeps the filters as they are and scales them again in the backward pass: scaled copies of all filters would take
@@ -20,13 +36,19 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, scale: Tensor | None, bias: Tensor | None, conv: nn.Conv2d
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        scale: Tensor | None,
+        bias: Tensor | None,
+        conv: nn.Conv2d,
+        stride: tuple[int, ...],
     ) -> Tensor:
         ctx.save_for_backward(x, weight, scale)
-        ctx.conv, ctx.biased = conv, bias is not None
+        ctx.conv, ctx.stride, ctx.biased = conv, stride, bias is not None
         weight = _scaled(weight, scale)
         if not winograd.suits(conv, x):
-            return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+            return F.conv2d(x, weight, bias, stride, conv.padding, conv.dilation, conv.groups)
         return winograd.convolve(x, winograd.transform_filter(weight), _zeros(weight, 0) if bias is None else bias)
 
     @staticmethod
@@ -34,9 +56,11 @@ class _Convolution(torch.autograd.Function):
         x, weight, scale = ctx.saved_tensors
         wanted = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.biased and ctx.needs_input_grad[3]]
         grad, weight = grads[0], _scaled(weight, scale)
-        products = _by_winograd if winograd.suits(ctx.conv, x) else _directly
-        to_x, to_weight, to_bias = products(grad, x, weight, ctx.conv, wanted)
-        return to_x, None if to_weight is None else _scaled(to_weight, scale), None, to_bias, None
+        if winograd.suits(ctx.conv, x):
+            to_x, to_weight, to_bias = _by_winograd(grad, x, weight, wanted)
+        else:
+            to_x, to_weight, to_bias = _directly(grad, x, weight, ctx.conv, ctx.stride, wanted)
+        return to_x, None if to_weight is None else _scaled(to_weight, scale), None, to_bias, None, None
 
 
 def _scaled(weight: Tensor, scale: Tensor | None) -> Tensor:
@@ -48,7 +72,7 @@ def _zeros(weight: Tensor, axis: int) -> Tensor:
 
 
 def _by_winograd(
-    grad: Tensor, x: Tensor, weight: Tensor, conv: nn.Conv2d, wanted: list[bool]
+    grad: Tensor, x: Tensor, weight: Tensor, wanted: list[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     to_x = None
     if wanted[0]:
@@ -59,11 +83,11 @@ def _by_winograd(
 
 
 def _directly(
-    grad: Tensor, x: Tensor, weight: Tensor, conv: nn.Conv2d, wanted: list[bool]
+    grad: Tensor, x: Tensor, weight: Tensor, conv: nn.Conv2d, stride: tuple[int, ...], wanted: list[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     bias, out = [len(weight)] if wanted[2] else None, [0, 0]
     return torch.ops.aten.convolution_backward(
-        grad, x, weight, bias, conv.stride, conv.padding, conv.dilation, False, out, conv.groups, wanted
+        grad, x, weight, bias, stride, conv.padding, conv.dilation, False, out, conv.groups, wanted
     )
 
 
@@ -72,8 +96,9 @@ def convolve(x: Tensor, conv: nn.Conv2d, scale: Tensor | None = None, shift: Ten
     bias = conv.bias
     if scale is not None and shift is not None:
         bias = shift if bias is None else bias * scale + shift
+    x, stride = strided_view(x, conv)
     if winograd.plain(x) and x.dtype == conv.weight.dtype and (scale is not None or winograd.suits(conv, x)):
-        return _Convolution.apply(x, conv.weight, scale, bias, conv)
+        return _Convolution.apply(x, conv.weight, scale, bias, conv, stride)
     weight = _scaled(conv.weight, scale)
     bias = None if bias is None else bias.to(weight.dtype)
-    return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+    return F.conv2d(x, weight, bias, stride, conv.padding, conv.dilation, conv.groups)
