@@ -24,21 +24,53 @@ machines that vanish."""
 
 def start(device: torch.device) -> torch.device:
     """Join the group that `torchrun` describes, if any, and return this process's device."""
-    if "WORLD_SIZE" not in os.environ or dist.is_initialized():
+    if not launched() or dist.is_initialized():
         return device
     if device.type == "cuda":
-        local = int(os.environ.get("LOCAL_RANK", "0"))
-        if local >= torch.cuda.device_count():
-            raise InputError(f"device: rank {local} of this machine has no GPU; it has {torch.cuda.device_count()}")
-        device = torch.device("cuda", local)
+        device = torch.device("cuda", _gpu_of(local_rank(), torch.cuda.device_count()))
         torch.cuda.set_device(device)
     store, rank, world = next(rendezvous("env://"))
     # torchrun may keep its store over a restart, with the addresses of processes that are dead by now.
     store = dist.PrefixStore(f"attempt {_attempt()}", store)
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    # Objects and signals travel through the hosts' memory: proposals of a whole dataset would not fit beside a net.
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
     _stores.append(store)
     return device
+
+
+def launched() -> bool:
+    """Whether this is one of the processes of `torchrun`, or of another launcher with its environment."""
+    return "WORLD_SIZE" in os.environ
+
+
+def local_rank() -> int:
+    """Which of the processes of this machine this is."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def planned_world() -> int:
+    """The number of processes of this job, also before they have met."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def local_world() -> int:
+    """The number of this job's processes on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _gpu_of(process: int, visible: int) -> int:
+    """The GPU of a machine's process. Where each is shown one GPU alone, as by Slurm's --gpus-per-task, that is 0."""
+    if visible == 1 and local_world() > 1 and not os.environ.get("CUDA_VISIBLE_DEVICES", "").isdigit():
+        raise InputError(f"device: {local_world()} processes on this machine, which has 1 GPU; start one process")
+    if visible > 1 and process >= visible:
+        raise InputError(f"device: process {process} of this machine has no GPU; it has {visible}")
+    return 0 if visible == 1 else process
 
 
 _stores: list[dist.Store] = []
@@ -156,14 +188,42 @@ def share_buffers(module: nn.Module) -> None:
             dist.broadcast(buffer, src=0)
 
 
+DEVICES = ("cpu", "cuda", "mps")
+
+
 def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` takes a GPU where there is one. A missing one raises, it never falls back."""
+    """The device called `name`, on which a tensor was made; `auto` takes a GPU where there is one.
+
+    Raises `InputError` for one that is missing, or that this build of torch cannot use: it never falls back.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _tried(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise InputError(f"device: {name!r} is not a device; use auto, cpu, cuda or cuda:N") from error
+        raise InputError(f"device: {name!r} is not a device; use auto, cpu, cuda, cuda:N or mps") from error
+    if device.type not in DEVICES or (device.type != "cuda" and device.index):
+        raise InputError(f"device: {name} is not supported; use auto, cpu, cuda, cuda:N or mps")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device: {name} asked for, but torch {torch.__version__} sees no CUDA device; use cpu")
+    if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise InputError(f"device: {name} asked for, but this machine has {count} GPUs, cuda:0 to cuda:{count - 1}")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError(f"device: mps asked for, but torch {torch.__version__} sees no Apple GPU; use cpu")
+    return _tried(device)
+
+
+def _tried(device: torch.device) -> torch.device:
+    """`device`, on which something was computed: an old driver, or a GPU that this build of torch has no code for,
+    shows only then."""
+    if device.type == "cpu":
+        return device
+    try:
+        torch.ones(1, device=device).add_(1)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device: {device} cannot be used by torch {torch.__version__}: {reason}; use cpu") from error
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # else a second context takes memory on GPU 0
     return device

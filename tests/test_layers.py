@@ -18,6 +18,7 @@ LEVELS = {
     "detection.documents": 0,
     "detection.records": 0,
     "detection.parallel": 0,
+    "detection.launch": 0,
     "detection.config": 0,
     "detection.geometry": 1,
     "detection.checkpoint": 1,
@@ -31,6 +32,7 @@ LEVELS = {
     "detection.doctor": 5,
     "detection.experiments": 5,
     "detection.cli": 6,
+    "detection.__main__": 7,
 }
 SEES_CONFIG = tuple(
     f"detection.{name}" for name in ("config", "model.build", "data.dataset", "engine", "experiments", "cli")

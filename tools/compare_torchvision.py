@@ -28,6 +28,7 @@ from detection.config.schema import Config
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.order import EvaluationOrder, TrainingOrder
 from detection.engine.datasets import load_splits
+from detection.engine.hardware import loaders
 from detection.engine.journal import Journal
 from detection.engine.loop import Loop, LoopSettings
 from detection.engine.optimizer import build_optimizer
@@ -72,7 +73,7 @@ class PeerTask:
         index, config = self.dataset.index, self.config
         order = EvaluationOrder(len(index), 1, config.input.test_short_side)
         self.results = []
-        for batch in loader(self.dataset, order, config.input.workers, 1, pin=False):
+        for batch in loader(self.dataset, order, loaders(config.input.workers, torch.device("cpu")), 1, pin=False):
             for found, row, size, original in zip(
                 model(self._images(batch)), batch.indices, batch.sizes, batch.original_sizes
             ):
@@ -113,7 +114,13 @@ def main(arguments: list[str]) -> int:
     keep = partial(_save, folder, model)
     loop = Loop(model, task, optimizer, rate, None, settings, keep, journal)
     began = time.monotonic()
-    batches = loader(DetectionDataset(splits.train, data, training=True), order, data.workers, 1, pin=False)
+    batches = loader(
+        DetectionDataset(splits.train, data, training=True),
+        order,
+        loaders(data.workers, torch.device("cpu")),
+        1,
+        pin=False,
+    )
     loop.run(iter(batches))
     journal.close()
     result = evaluate_coco(ground_truth(splits.val), task.results, config.evaluate.backend)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detection.cli.arguments import Parser, at_least
-from detection.cli.testing import add_testing, improve, improves, load_detectors, read_ahead
+from detection.cli.testing import add_running, add_testing, improve, improves, load_detectors
 from detection.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
         if improves(args):
             raise InputError("--predictions: improvements at test time need a model; give --checkpoint FILE instead")
         return _predictions(args)
-    return _checkpoint(args)
+    return _checkpoint(args, arguments)
 
 
 def _parser() -> Parser:
@@ -52,7 +52,8 @@ def _parser() -> Parser:
     parser.add_argument("--backend", choices=["hotcoco", "pycocotools"], default="hotcoco", help="COCO evaluation by")
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once; padding moves results a little")
     parser.add_argument("--short_side", type=at_least(32), help="input size in pixels; default as in training")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_running(parser)
+    parser.add_argument("--workers", type=at_least(0), help="processes that load images; default by cores and device")
     parser.add_argument("--output", type=Path, help="folder for predictions.json, evaluation.json and detections.png")
     return parser
 
@@ -75,17 +76,23 @@ def _predictions(args: argparse.Namespace) -> int:
     return 0
 
 
-def _checkpoint(args: argparse.Namespace) -> int:
+def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
     from detection import parallel
     from detection.engine.datasets import load_split
+    from detection.launch import launch
+    from detection.predict.prepare import in_precision, prepare
 
+    if args.processes > 1 and not parallel.launched():
+        return launch("evaluate", arguments, args.processes, args.device)
     device = parallel.start(parallel.choose_device(args.device))
     try:
         detectors, config = load_detectors(args, device)
+        detectors = [replace(d, model=prepare(d.model, args.compiled)) for d in detectors]
         config = _with_data(config, args)
         split = args.split or config.dataset.val or "val"
         index, notes = load_split(config, split, detectors[0].class_names)
-        run = _improved(detectors, index, args) if improves(args) else _plain(detectors[0], index, config, args)
+        with in_precision(args.precision, device):
+            run = _improved(detectors, index, args) if improves(args) else _plain(detectors[0], index, config, args)
         if parallel.rank() == 0:
             for note in notes:
                 print(note)
@@ -113,10 +120,11 @@ def _plain(detector: Detector, index: AnnotationIndex, config: Config, args: arg
     """One pass of one model, by the evaluation of training."""
     from detection.data.dataset import DetectionDataset
     from detection.engine.detection_task import DetectionTask
+    from detection.engine.hardware import loaders
 
     dataset = DetectionDataset(index, config.input, training=False)
     short, pictures = args.short_side or config.input.test_short_side, PICTURES if args.output else 0
-    workers = config.input.workers
+    workers = loaders(args.workers, detector.device)
     task = DetectionTask(dataset, short, args.batch, workers, args.backend, pictures, detector.device, None)
     metrics = task.evaluate(detector.model, 0)
     names = ("rpn_objectness", "rpn_box", "roi_class", "roi_box", "loss")
@@ -129,12 +137,14 @@ def _improved(detectors: list[Detector], index: AnnotationIndex, args: argparse.
     from detection.engine.detection_task import beside_truth
     from detection.evaluate.coco_ap import evaluate_coco
     from detection.evaluate.results import ground_truth, to_results
+    from detection.predict.stream import Decoder
 
     if args.short_side:
         detectors = [replace(detector, short_side=args.short_side) for detector in detectors]
     detector = improve(detectors, args)
     mine = range(parallel.rank(), len(index), parallel.world())
-    found = [detector([image])[0] for image in read_ahead(index.path(row) for row in mine)]
+    decoded = Decoder(detector.prepare, threads=1)([index.path(row)] for row in mine)
+    found = [detector.detect(batch.inputs)[0] for batch in decoded]
     by_row = dict(sorted(pair for part in parallel.gather(list(zip(mine, found))) for pair in part))
     results = to_results(list(by_row.values()), index, list(by_row))
     if not args.output or parallel.rank():

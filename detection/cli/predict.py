@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detection.cli.arguments import Parser, at_least, share
-from detection.cli.testing import IMPROVEMENTS, add_testing, improve, improves, load_detectors
-from detection.errors import InputError
+from detection.cli.testing import IMPROVEMENTS, add_running, add_testing, improve, improves, load_detectors
 
 if TYPE_CHECKING:
     import torch
@@ -18,21 +17,32 @@ if TYPE_CHECKING:
     from detection.predict.bulk import Done
     from detection.predict.detector import Detector
     from detection.predict.improved import ImprovedDetector
+    from detection.predict.stream import Decoded
+    from detection.records import Detections
 
 DESCRIPTION = """Detect objects in images, folders and globs. Writes predictions.json, with boxes as x1 y1 x2 y2 in
 pixels of the original image, upright by its EXIF orientation, and a picture of each image with its detections.
 Several checkpoints of the same classes are an ensemble. Under torchrun every process takes its share of the images.
 What is interrupted goes on with --resume."""
 
+DECODERS = 4
+"""Threads that decode images, at most, unless more are asked for."""
+
+NOTABLE_WAIT = 0.2
+"""Share of the time that a network may wait for images before it is told."""
+
 
 def main(arguments: list[str]) -> int:
     args = _parse(arguments)
 
     from detection import parallel
+    from detection.launch import launch
     from detection.lock import claim
     from detection.predict.bulk import Done, batches_of
     from detection.predict.collect import collect_images, picture_names
 
+    if args.processes > 1 and not parallel.launched():
+        return launch("predict", arguments, args.processes, args.device)
     images = collect_images(args.images)
     device = parallel.start(parallel.choose_device(args.device))
     try:
@@ -66,7 +76,7 @@ def _detector(args: argparse.Namespace, device: torch.device) -> Detector | Impr
         detectors = [
             replace(d, short_side=args.short_side, long_side=max(d.long_side, args.short_side)) for d in detectors
         ]
-    detectors = [replace(d, model=prepare(d.model)) for d in detectors]
+    detectors = [replace(d, model=prepare(d.model, args.compiled)) for d in detectors]
     return improve(detectors, args) if improves(args) else detectors[0]
 
 
@@ -75,7 +85,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     from detection.checkpoint import digest
     from detection.export.folder import read_export
 
-    names = ("score", "short_side", "batch", "invalid", *IMPROVEMENTS)
+    names = ("score", "short_side", "batch", "invalid", "precision", "compiled", *IMPROVEMENTS)
     known = [
         f"{digest(path / 'model.pt')} {read_export(path)}" if path.is_dir() else digest(path)
         for path in args.checkpoint
@@ -84,29 +94,35 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]], names: dict[Path, str]) -> None:
-    """Detect in this process's batches, writing each down before the next."""
+    """Detect in this process's batches; each is written down when its pictures are."""
     from detection import parallel
-    from detection.data.image import read_image
     from detection.predict.bulk import Writer
     from detection.predict.output import to_records
+    from detection.predict.prepare import in_precision
+    from detection.predict.stream import Decoder, Finisher
 
-    with Writer(args.output, parallel.rank(), _settings(args)) as writer:
-        for paths in batches:
-            pixels, skipped = {}, []
-            for path in paths:
-                try:
-                    pixels[path] = read_image(path)
-                except InputError as error:
-                    if args.invalid == "error":
-                        raise
-                    skipped.append(str(error))
-            records = []
-            for path, found in zip(pixels, detector(list(pixels.values()))):
-                found = found.above(args.score)
-                records.append(to_records(str(path), found, detector.class_names))
-                if not args.no_pictures:
-                    _draw(args.output / names[path], pixels[path], found, detector.class_names)
-            writer.write(paths, records, skipped)
+    threads = args.workers or max(1, min(parallel.cores() // parallel.local_world(), DECODERS))
+    decoder = Decoder(detector.prepare, threads, skip=args.invalid == "skip")
+
+    def finish(batch: Decoded, found: list[Detections]) -> None:
+        records = []
+        for (path, pixels), some in zip(batch.pixels.items(), found):
+            records.append(to_records(str(path), some, detector.class_names))
+            if not args.no_pictures:
+                _draw(args.output / names[path], pixels, some, detector.class_names)
+        writer.write(batch.paths, records, batch.skipped)
+
+    with (
+        Writer(args.output, parallel.rank(), _settings(args)) as writer,
+        Finisher() as finisher,
+        in_precision(args.precision, detector.device),
+    ):
+        for batch in decoder(batches):
+            found = [some.above(args.score) for some in detector.detect(batch.inputs)]
+            finisher.submit(finish, batch, found)
+    if decoder.waited > NOTABLE_WAIT * max(decoder.elapsed, 2.0):
+        share = decoder.waited / decoder.elapsed
+        print(f"the network waited {share:.0%} of the time for images to be decoded; raise --workers, now {threads}")
 
 
 def _tell(images: int, discarded: int, left: int) -> None:
@@ -146,7 +162,10 @@ def _parser() -> Parser:
     parser.add_argument("--score", type=share, default=0.5, help="least score of a detection")
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once")
     parser.add_argument("--short_side", type=at_least(32), help="input size in pixels; default as in training")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_running(parser)
+    parser.add_argument(
+        "--workers", type=at_least(1), help=f"threads that decode; default by cores, at most {DECODERS}"
+    )
     parser.add_argument(
         "--invalid", choices=["error", "skip"], default="error", help="unreadable images: stop, or skip"
     )

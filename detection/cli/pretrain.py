@@ -15,5 +15,9 @@ def main(arguments: list[str]) -> int:
     config = read_config(config_parser("frcnn pretrain", DESCRIPTION, PretrainConfig), arguments, PretrainConfig)
 
     from detection.engine.classifier import pretrain
+    from detection.launch import launch
+    from detection.parallel import launched
 
+    if config.processes > 1 and not launched():
+        return launch("pretrain", arguments, config.processes, config.device)
     return follow(lambda: pretrain(config))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +10,6 @@ from detection.cli.arguments import at_least, share
 from detection.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
     from detection.config.schema import Config
@@ -29,9 +25,6 @@ IMPROVEMENTS: dict[str, Any] = {
     "nms": None,
 }
 """The options and their values where nobody asks for anything."""
-
-AHEAD = 2
-"""Images decoded while one is being looked at."""
 
 
 def add_testing(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +45,15 @@ def add_testing(parser: argparse.ArgumentParser) -> None:
     add("--flip", action="store_true", help="look at the mirrored image too")
     add("--suppression", choices=["nms", "soft", "wbf"], default="nms", help="also Soft-NMS, weighted box fusion")
     add("--nms", type=share, help="IoU of the suppression; default the model's own, 0.3 with --refine")
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Where and how the network computes."""
+    add = parser.add_argument
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    add("--processes", type=at_least(1), default=1, help="processes on this machine, each on a GPU of its own")
+    add("--precision", choices=["fp32", "bf16", "fp16"], default="fp32", help="products; less is faster where built in")
+    add("--compiled", action="store_true", help="compile the network first: minutes, for many images on a GPU")
 
 
 def improves(args: argparse.Namespace) -> bool:
@@ -89,17 +91,3 @@ def improve(detectors: list[Detector], args: argparse.Namespace) -> ImprovedDete
         raise InputError(f"--batch {args.batch}: ensembles and improvements take one image at a time; leave it out")
     options = {name: getattr(args, name) for name in IMPROVEMENTS}
     return ImprovedDetector(detectors, Improvements(**{**options, "scales": tuple(args.scales)}))
-
-
-def read_ahead(paths: Iterable[Path]) -> Iterator[np.ndarray]:
-    """The pixels of each image; the next ones are decoded in a thread meanwhile."""
-    from detection.data.image import read_image
-
-    with ThreadPoolExecutor(1) as reader:
-        waiting: deque[Future[np.ndarray]] = deque()
-        for path in paths:
-            waiting.append(reader.submit(read_image, path))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

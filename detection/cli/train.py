@@ -24,6 +24,12 @@ def main(arguments: list[str]) -> int:
     # Without a config the length of the run is not known before the data is; 1 stands in for it.
     draft = {"train.iterations": 1} if automatic and not _gives_length(arguments) else {}
     config = read_config(parser, arguments, Config, draft)
+
+    from detection.launch import launch
+    from detection.parallel import launched
+
+    if config.processes > 1 and not launched():
+        return launch("train", arguments, config.processes, config.device)
     splits = None
     if automatic:
         config, splits = _choose(config, arguments)
@@ -37,6 +43,7 @@ def _choose(config: Config, arguments: list[str]) -> tuple[Config, Any]:
     """Fill what the command line leaves open with what fits the data, and say so."""
     from detection.engine.choose import choose_settings
     from detection.engine.datasets import find_data, load_splits
+    from detection.engine.hardware import Hardware
     from detection.engine.restore import model_settings
     from detection.parallel import choose_device
 
@@ -44,9 +51,9 @@ def _choose(config: Config, arguments: list[str]) -> tuple[Config, Any]:
     lenient = replace(config, dataset=replace(config.dataset, invalid="skip"))
     strict = _gives(arguments, "--dataset.invalid")
     splits = load_splits(config if strict else lenient)
-    device = choose_device(config.device).type
+    hardware = Hardware.of(choose_device(config.device))
     size = config.input.test_short_side if _gives(arguments, "--input.test_short_side") else None
-    choices = choose_settings(splits.train, device, config.dataset.val in source.splits, size)
+    choices = choose_settings(splits.train, hardware, config.dataset.val in source.splits, size)
     if _gives_length(arguments):
         choices = [c for c in choices if c.key != "train.iterations"]
     weights = Path(config.model.weights or "")

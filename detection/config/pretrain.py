@@ -38,8 +38,8 @@ class CropConfig:
     """half of the images are mirrored"""
     pca: float = 0.1
     """standard deviation of the colour augmentation along ImageNet's principal components; 0: off"""
-    workers: int = 2
-    """processes that load images, where they are not held in memory"""
+    workers: int | None = None
+    """processes that load images, where they are not held in memory; default by cores and device"""
 
 
 @dataclass
@@ -108,7 +108,9 @@ class PretrainConfig:
     output: str = "runs/pretrain"
     """folder of everything a run writes"""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N"""
+    """auto, cpu, cuda, cuda:N or mps"""
+    processes: int = 1
+    """processes on this machine that share out each batch, each on a GPU of its own; torchrun sets its own number"""
     seed: int = 0
     resume: bool = False
     """go on from the last checkpoint in `output`"""

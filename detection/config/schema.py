@@ -48,8 +48,8 @@ class InputConfig:
     """a box is dropped when a side is shorter than this after clipping, pixels of the original image"""
     group_by_aspect: bool = True
     """batches hold images that are all wide or all tall, which saves padding"""
-    workers: int = 2
-    """processes that load images; 0 loads in the main one"""
+    workers: int | None = None
+    """processes that load images, for each process that trains; 0 loads in that one; default by cores and device"""
     skip_unreadable: int = 0
     """training images of the whole run that others stand in for when they cannot be read; one more stops it"""
 
@@ -180,7 +180,9 @@ class Config:
     output: str = "runs/train"
     """folder of everything a run writes"""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:N"""
+    """auto, cpu, cuda, cuda:N or mps"""
+    processes: int = 1
+    """processes on this machine that share out each batch, each on a GPU of its own; torchrun sets its own number"""
     seed: int = 0
     resume: bool = False
     """go on from the last checkpoint in `output`"""

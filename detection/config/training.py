@@ -42,7 +42,9 @@ class TrainConfig:
     skip_nonfinite: int = 0
     """steps of the whole run whose loss or gradient is not finite that are left out; one more stops it"""
     amp: Literal["off", "bf16", "fp16"] = "off"
-    """mixed precision"""
+    """mixed precision: products in bf16 (on GPUs from Ampere on) or in fp16 with a scaled loss"""
+    tf32: bool = False
+    """float32 products on NVIDIA GPUs keep 10 bits of the mantissa (TensorFloat-32): several times as fast"""
     ema: float | None = None
     """decay of averaged weights, such as 0.999; they are then what is evaluated and kept as best"""
     evaluate_every: int | None = None

@@ -40,7 +40,7 @@ def validate(config: Config) -> None:
     _require(
         config.input.skip_unreadable >= 0, "input.skip_unreadable", config.input.skip_unreadable, "must be 0 or more"
     )
-    _require(config.input.workers >= 0, "input.workers", config.input.workers, "must be 0 or more")
+    _processes(config.processes, config.input.workers)
     for i, transform in enumerate(config.input.augment):
         _require(
             "name" in transform, f"input.augment[{i}]", transform, "needs the `name` of an albumentations transform"
@@ -65,7 +65,7 @@ def validate_pretrain(config: PretrainConfig) -> None:
     )
     _require(crop.pad >= 0, "input.pad", crop.pad, "must be 0 or more")
     _require(crop.pca >= 0, "input.pca", crop.pca, "must be 0 or more")
-    _require(crop.workers >= 0, "input.workers", crop.workers, "must be 0 or more")
+    _processes(config.processes, crop.workers)
     _require(
         view.short_side >= crop.crop or view.view not in ("1-crop", "10-crop"),
         "evaluate.short_side",
@@ -89,6 +89,11 @@ def validate_pretrain(config: PretrainConfig) -> None:
         train.warmup,
         "must be 0 where train.warmup_error ends the warm-up",
     )
+
+
+def _processes(processes: int, workers: int | None) -> None:
+    _require(processes >= 1, "processes", processes, "must be 1 or more")
+    _require(workers is None or workers >= 0, "input.workers", workers, "must be 0 or more")
 
 
 def _batch_norm(config: PretrainConfig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from detection.data.check import find_flaws, leave_out, name_item
 from detection.data.index import AnnotationIndex
@@ -16,6 +17,7 @@ from detection.doctor.copies import copied_images, unions
 from detection.doctor.findings import SEVERITIES, Finding, Item, grouped, image_item
 from detection.doctor.pictures import Album
 from detection.engine.choose import choose_settings
+from detection.engine.hardware import Hardware
 from detection.errors import InputError
 from detection.model.build import PYRAMID_SIZES
 
@@ -133,14 +135,12 @@ def _input_size(parts: Parts) -> tuple[int, int]:
     index = _training(parts)
     if index is None:
         return 800, 1333
-    chosen = {choice.key: choice.value for choice in choose_settings(index, _device(), True)}
+    chosen = {choice.key: choice.value for choice in choose_settings(index, Hardware.of(_device()), True)}
     return chosen["input.test_short_side"], chosen["input.long_side"]
 
 
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _advice(parts: Parts) -> list[Advice]:
@@ -148,7 +148,7 @@ def _advice(parts: Parts) -> list[Advice]:
     if index is None:
         return []
     short, long = _input_size(parts)
-    chosen = {choice.key: choice.value for choice in choose_settings(index, _device(), True)}
+    chosen = {choice.key: choice.value for choice in choose_settings(index, Hardware.of(_device()), True)}
     usual = Anchors(PYRAMID_SIZES, [0.5, 1.0, 2.0], STRIDES, 800, 1333)
     choice = Anchors(chosen["model.anchors.sizes"], [0.5, 1.0, 2.0], STRIDES, short, long)
     fit = best_fit(index, choice)

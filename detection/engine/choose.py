@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 
 from detection.data.index import AnnotationIndex
+from detection.engine.hardware import Hardware
 
 SMALLEST_OBJECT = 16.0
 """Input sizes are raised until the smaller objects (the 10th percentile) have this many pixels a side."""
+
+AMP_REASONS = {
+    "bf16": "fastest on this GPU",
+    "fp16": "fastest on this GPU, which is older than bf16",
+    "off": "full precision on this device",
+}
 
 
 @dataclass(frozen=True)
@@ -22,29 +29,37 @@ class Choice:
     reason: str
 
 
-def choose_settings(index: AnnotationIndex, device: str, has_val: bool, short_side: int | None = None) -> list[Choice]:
-    """Model, input size, anchors and schedule for fine-tuning on `index` with a device of type `device`.
+def choose_settings(
+    index: AnnotationIndex, hardware: Hardware, has_val: bool, short_side: int | None = None
+) -> list[Choice]:
+    """Model, input size, anchors and schedule for fine-tuning on `index`.
 
     short_side: test size in pixels where the user gives one; the rest follows it. The choices aim at a good detector in
-    an evening: about 30 minutes to an hour on a CPU, less on a GPU.
+    an evening: about 30 minutes to an hour on a CPU, less on a GPU. Batch and rate grow with the processes (the linear
+    rule of Goyal et al. 2017), so that each has as many images as one alone.
     """
-    gpu = device == "cuda"
-    batch = min(8 if gpu else 2, len(index))
+    gpu, processes = hardware.gpu, hardware.processes
+    each = max(min(8 if gpu else 2, len(index) // processes), 1)
+    batch = each * processes
     images = max(12 * len(index), 16000) if gpu else int(np.clip(12 * len(index), 1200, 4000))
     iterations = max(images // batch, 1)
     evaluations = max(iterations // 10, len(index) // batch, 1)
+    rate = (0.01 if gpu else 0.005) * processes
+    shared = f", {each} for each of {processes} processes" if processes > 1 else ""
     choices = [
         Choice("model.backbone", "resnet50" if gpu else "resnet18", f"fits a {'GPU' if gpu else 'CPU'}"),
-        Choice("train.batch", batch, "images an iteration"),
+        Choice("train.batch", batch, f"images an iteration{shared}"),
         Choice("train.iterations", iterations, f"{iterations * batch / len(index):.1f} epochs of {len(index)} images"),
-        Choice("train.lr", 0.01 if gpu else 0.005, f"for batches of {batch}"),
+        Choice("train.lr", rate, f"for batches of {batch}"),
         Choice("train.schedule", "cosine", "no steps to tune"),
         Choice("train.warmup", min(500, iterations // 4), "iterations"),
         Choice("train.clip", 10.0, "guards against a bad batch"),
         Choice("train.evaluate_every", min(evaluations, iterations), "iterations"),
-        Choice("train.amp", "bf16" if gpu else "off", "fastest on this device"),
+        Choice("train.amp", hardware.half, AMP_REASONS[hardware.half]),
         Choice("dataset.invalid", "skip", "flawed images and boxes are left out and counted"),
     ]
+    if gpu:
+        choices.append(Choice("train.tf32", True, "what stays in float32 is multiplied faster, at 10 bits"))
     if not has_val:
         choices.append(Choice("dataset.val_fraction", 0.2, "no validation split: a seeded part is held out"))
     return choices + _input_size(index, gpu, short_side)

@@ -25,6 +25,7 @@ from detection.config.pretrain import NetConfig, PretrainConfig
 from detection.data.order import TrainingOrder
 from detection.engine.class_images import ClassSplits, augmentation, load_class_splits, view_of
 from detection.engine.classification_task import ClassificationTask
+from detection.engine.hardware import loaders
 from detection.engine.journal import Journal
 from detection.engine.restore import build_classifier
 from detection.engine.run import Findings, run
@@ -78,6 +79,7 @@ class ClassifierProblem:
         self.config, self.device, self.splits = config, device, splits
         self.classes = splits.train.class_names
         self.metric: str = config.train.metric
+        self._workers = loaders(config.input.workers, device)
         self.warmup_error = config.train.warmup_error
         self.augmentation = augmentation(config.input, splits.train)
         self.steps_per_epoch = self._order(0, 1).steps_per_epoch
@@ -98,7 +100,7 @@ class ClassifierProblem:
     def batches(self, model: nn.Module, start: int, stop: int) -> Iterator[ImageBatch]:
         draws = ([(draw.row, draw.seed) for draw in batch] for batch in self._order(start, stop))
         pin = self.device.type == "cuda"
-        return training_batches(self.splits.train, self.augmentation, draws, self.config.input.workers, pin)
+        return training_batches(self.splits.train, self.augmentation, draws, self._workers, pin)
 
     def images_of(self, iteration: int) -> list[str]:
         train = self.splits.train
@@ -110,7 +112,7 @@ class ClassifierProblem:
             self.splits.val,
             view_of(config.evaluate, config.input),
             config.evaluate.batch,
-            config.input.workers,
+            self._workers,
             config.train.label_smoothing,
             self.device,
         )
@@ -152,7 +154,7 @@ class ClassifierProblem:
         train, (batch, batches) = self.splits.train, self._statistics_batches()
         order = TrainingOrder(_sizes(len(train)), batch, [0], self.config.seed, batches, 0, False)
         draws = ([(draw.row, draw.seed) for draw in draw_batch] for draw_batch in order)
-        for found in training_batches(train, self.augmentation, draws, self.config.input.workers):
+        for found in training_batches(train, self.augmentation, draws, self._workers):
             moved = found.to(self.device)
             yield normalise(moved.pixels, moved.shifts)
 

@@ -21,6 +21,7 @@ from detection.data.dataset import DetectionDataset, loader
 from detection.data.order import TrainingOrder
 from detection.engine.datasets import Splits
 from detection.engine.detection_task import DetectionTask
+from detection.engine.hardware import loaders
 from detection.engine.journal import Journal
 from detection.engine.restore import bottleneck_stride, detector_checkpoint
 from detection.engine.run import Findings
@@ -74,7 +75,7 @@ class DetectorProblem:
 
     def batches(self, model: nn.Module, start: int, stop: int) -> Iterator[Batch]:
         assert isinstance(model, FasterRCNN)
-        pin, workers = self.device.type == "cuda", self.config.input.workers
+        pin, workers = self.device.type == "cuda", loaders(self.config.input.workers, self.device)
         return iter(loader(self._training_set(), self._order(start, stop), workers, model.size_multiple, pin))
 
     def images_of(self, iteration: int) -> list[str]:
@@ -87,7 +88,7 @@ class DetectorProblem:
             self._validation_set(),
             config.input.test_short_side,
             config.evaluate.batch,
-            config.input.workers,
+            loaders(config.input.workers, self.device),
             config.evaluate.backend,
             config.train.pictures,
             self.device,

@@ -14,6 +14,7 @@ from detection.config.schema import InputConfig
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.index import AnnotationIndex
 from detection.data.order import EvaluationOrder
+from detection.engine.hardware import loaders
 from detection.errors import InputError
 from detection.geometry.boxes import clip, larger_than, rescale
 from detection.model.faster_rcnn import FasterRCNN
@@ -32,7 +33,7 @@ def propose(
     """
     order = EvaluationOrder(len(index), 1, config.test_short_side, parallel.rank(), parallel.world())
     dataset = DetectionDataset(index, config, training=False)
-    batches = loader(dataset, order, config.workers, model.size_multiple, pin=device.type == "cuda")
+    batches = loader(dataset, order, loaders(config.workers, device), model.size_multiple, pin=device.type == "cuda")
     was_training, found = model.training, {}
     model.eval()
     with torch.inference_mode():

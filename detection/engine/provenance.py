@@ -14,15 +14,16 @@ import detection
 PACKAGES = ("torchvision", "numpy", "pycocotools", "hotcoco", "albumentations")
 
 
-def versions() -> dict[str, str]:
-    """Name -> version; everything plain strings."""
+def versions(device: torch.device | None = None) -> dict[str, str]:
+    """Name -> version, and what computes, by default the processor; everything plain strings."""
     found = {"frcnn": detection.__version__, "python": platform.python_version(), "torch": str(torch.__version__)}
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = "absent"
-    found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    found["device"] = torch.cuda.get_device_name(device) if device and device.type == "cuda" else _processor()
+    found["instruction_set"] = torch.backends.cpu.get_cpu_capability()
     found["threads"] = str(torch.get_num_threads())
     found["revision"] = _revision()
     return found

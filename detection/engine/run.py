@@ -24,6 +24,7 @@ from detection.atomic import write_atomically
 from detection.config.read import AnyConfig, to_dict, to_yaml
 from detection.config.training import TrainConfig
 from detection.engine.ema import AveragedModel
+from detection.engine.hardware import idle_gpus
 from detection.engine.journal import Journal
 from detection.engine.learning_rate import LearningRate
 from detection.engine.loop import Loop, LoopSettings
@@ -126,7 +127,7 @@ class _Run:
         start = saved["iteration"] if saved else 0
         if self.first:  # from here on there is a run to describe: data, model and weights are in order
             write_atomically(self.folder / "config.yaml", to_yaml(config).encode())
-            write_atomically(self.folder / "versions.json", json.dumps(versions(), indent=1).encode())
+            write_atomically(self.folder / "versions.json", json.dumps(versions(device), indent=1).encode())
         self.journal = Journal(self.folder, total, start) if self.first else None
         self.task = problem.learning(self.journal)
         self.loop = self._loop(total)
@@ -136,7 +137,7 @@ class _Run:
     def run(self) -> Findings | None:
         """Train to the end, then look at the best weights and write what they achieve."""
         say = self.journal.say if self.journal else lambda _: None
-        for line in [*self.problem.lines, *([self.warning] if self.warning else [])]:
+        for line in [*idle_gpus(self.device), *self.problem.lines, *([self.warning] if self.warning else [])]:
             say(line)
         start, total = self.loop.progress.iteration, self.loop.settings.total
         epochs = total / self.problem.steps_per_epoch
@@ -215,7 +216,7 @@ class _Run:
             "iteration": loop.progress.iteration,
             "metrics": loop.progress.metrics,
             "model": loop.evaluated_model().state_dict(),
-            "versions": versions(),
+            "versions": versions(self.device),
         }
         if name == "last":
             content["training"] = {

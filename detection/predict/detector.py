@@ -26,18 +26,25 @@ class Detector:
     long_side: int
     device: torch.device
 
-    @torch.inference_mode()
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """Detections of each image, (H, W, 3) uint8 RGB of any size, in the image's own pixels.
 
         Images are padded to one canvas, which moves results a little; one at a time gives the numbers of evaluation.
         """
-        if not images:
+        return self.detect([self.prepare(image) for image in images])
+
+    def prepare(self, image: np.ndarray) -> Sample:
+        """The image as `detect` takes it; may be called in other threads."""
+        return to_sample(image, self.short_side, self.long_side)
+
+    @torch.inference_mode()
+    def detect(self, samples: Sequence[Sample]) -> list[Detections]:
+        """Detections of what `prepare` gave."""
+        if not samples:
             return []
-        samples = [to_sample(image, self.short_side, self.long_side, i) for i, image in enumerate(images)]
-        batch = collate(samples, self.model.size_multiple)
+        batch = collate(list(samples), self.model.size_multiple)
         self.model.eval()
-        batch = batch.to(self.device)
+        batch = (batch.pin_memory() if self.device.type == "cuda" else batch).to(self.device)
         return [found.to("cpu") for found in self.model.detect(self.model.maps(batch), batch)]
 
 

@@ -80,13 +80,22 @@ class ImprovedDetector:
         self.detectors = list(detectors)
         self.improvements = improvements or Improvements()
         self.class_names = self.detectors[0].class_names
+        self.device = self.detectors[0].device
         _check_classes(self.detectors)
         if self.improvements.suppression == "wbf":
             require_fusion()
 
-    @torch.inference_mode()
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """Detections of each image, (H, W, 3) uint8 RGB of any size, in the image's own pixels; one at a time."""
+        return self.detect(images)
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """The image as `detect` takes it: as it is, since each model and scale has its own size."""
+        return image
+
+    @torch.inference_mode()
+    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        """Detections of what `prepare` gave."""
         with ExitStack() as loans:
             for detector in self.detectors:
                 loans.enter_context(in_mode(detector.model, training=False))

@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +18,31 @@ from torch import Tensor, nn
 
 from backbones.blocks import Projection
 from backbones.norm import FrozenNorm, folded
+from detection.errors import InputError
 from detection.model.box_head import TwoFCHead
 from detection.model.faster_rcnn import FasterRCNN
 
 BUCKET = 128
 """Sides of canvases are multiples of this many pixels where the network is compiled."""
+
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""The type of the products of matrices, by name; boxes and scores stay float32."""
+
+
+def in_precision(name: str, device: torch.device) -> AbstractContextManager[None]:
+    """A context in which the network computes in a type of `PRECISIONS`.
+
+    Raises `InputError` where the device has no such products.
+    """
+    kind = PRECISIONS[name]
+    if kind is None:
+        return contextlib.nullcontext()
+    if device.type == "cpu" and kind is torch.float16:
+        raise InputError("--precision fp16: needs a GPU; use bf16 or fp32")
+    if kind is torch.bfloat16 and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
+        raise InputError(f"--precision bf16: {torch.cuda.get_device_name(device)} would emulate it; use fp16 or fp32")
+    return torch.autocast(device.type, dtype=kind)
 
 
 def prepare(model: FasterRCNN, compiled: bool = False) -> FasterRCNN:

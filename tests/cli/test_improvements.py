@@ -10,9 +10,7 @@ from PIL import Image
 from detection import checkpoint
 from detection.cli.main import main
 from detection.cli.predict import _parse
-from detection.cli.testing import IMPROVEMENTS, read_ahead
-from detection.data.image import read_image
-from detection.errors import InputError
+from detection.cli.testing import IMPROVEMENTS
 from detection.predict.improved import SUPPRESSIONS, Improvements
 
 EVERYTHING = ["--refine", "--flip", "--scales", "48", "64", "96", "--suppression", "soft", "--nms", "0.4"]
@@ -133,12 +131,3 @@ def test_the_options_are_those_of_the_detector(capsys):
         main(["evaluate", "--help"])
     kinds = re.search(r"--suppression \{(.*?)\}", capsys.readouterr().out)
     assert kinds and kinds[1].split(",") == list(SUPPRESSIONS)
-
-
-def test_images_are_read_ahead_in_order(shapes, tmp_path):
-    paths = sorted((shapes / "train").iterdir())[:5]
-    for path, pixels in zip(paths, read_ahead(paths), strict=True):
-        assert (pixels == read_image(path)).all()
-    assert list(read_ahead([])) == []
-    with pytest.raises(InputError, match="nowhere.jpg"):
-        list(read_ahead([*paths, tmp_path / "nowhere.jpg"]))
