@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
             names = dict(zip(images, picture_names(images)))
             _predict(args, detector, [batches[i] for i in left[parallel.rank() :: parallel.world()]], names)
             parallel.gather(None)  # nobody merges before all have written
-            parallel.on_first(lambda: _finish(args.output, done, batches))
+            parallel.on_first(lambda: _finish(args.output, done, batches, images))
         finally:
             if lock:
                 lock.release()
@@ -132,8 +132,8 @@ def _tell(images: int, discarded: int, left: int) -> None:
         print(f"goes on: {images - left} of {images} images are done")
 
 
-def _finish(folder: Path, done: Done, batches: list[list[Path]]) -> None:
-    records, skipped = done.merge(batches)
+def _finish(folder: Path, done: Done, batches: list[list[Path]], images: list[Path]) -> None:
+    records, skipped = done.merge(batches, images)
     count = sum(len(record["detections"]) for record in records)
     print(f"{count} detections in {len(records)} images: {folder / 'predictions.json'}")
     if skipped:

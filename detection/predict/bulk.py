@@ -5,7 +5,7 @@
 predictions.json       the records of all lines in the order of the images, written at the end; then the lines go
 
 Batches are those of the whole list of images, whoever takes them, since padding makes detections depend on the rest of
-the batch: several processes, or a process that goes on, find what one would have found.
+the batch: several processes, or a process that resumes, find what one would have found.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from detection.atomic import cannot_write
+from detection.data.image import image_size
 from detection.errors import InputError
 from detection.predict.output import write_json
 
@@ -24,8 +25,19 @@ Line = dict[str, Any]
 
 
 def batches_of(images: Sequence[Path], batch: int) -> list[list[Path]]:
-    """The images in turn, `batch` at a time."""
+    """The images, `batch` at a time; those of like shape stand together, so that little of a batch is padding."""
+    if batch > 1:
+        images = sorted(images, key=_aspect)
     return [list(images[i : i + batch]) for i in range(0, len(images), batch)]
+
+
+def _aspect(path: Path) -> float:
+    """Width by height, from the file's header; 1 for a file that cannot be read, of which its decoding will say so."""
+    try:
+        height, width = image_size(path)
+    except InputError:
+        return 1.0
+    return width / height
 
 
 class Done:
@@ -66,11 +78,15 @@ class Done:
     def has(self, images: Sequence[Path]) -> bool:
         return _key(images) in self._lines
 
-    def merge(self, batches: Sequence[Sequence[Path]]) -> tuple[list[dict[str, Any]], list[str]]:
-        """Write predictions.json from the lines of all processes, which then go; the records and what was skipped."""
+    def merge(
+        self, batches: Sequence[Sequence[Path]], images: Sequence[Path]
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Write predictions.json, in the order of `images`, from the lines of all processes, which then go; the records
+        and what was skipped."""
         self.read()
         lines = [self._lines[_key(images)] for images in batches]
-        records = [record for line in lines for record in line["records"]]
+        by_file = {record["file"]: record for line in lines for record in line["records"]}
+        records = [by_file[str(path)] for path in images if str(path) in by_file]
         write_json(self.folder / "predictions.json", records)
         self.discard()
         return records, [reason for line in lines for reason in line["skipped"]]

@@ -1,10 +1,13 @@
 """A prediction that is interrupted and gone on with: no image twice, none left out, the same numbers."""
 
 import json
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from detection.cli.main import main
+from detection.predict.bulk import batches_of
 from detection.predict.detector import Detector
 
 
@@ -59,3 +62,17 @@ def test_other_settings_are_refused_and_without_resume_it_begins_anew(predict, t
     status, text, _ = predict("out", "--score=0.2")
     assert status == 0 and "begins anew; --resume would have kept 2 images" in text
     assert len(json.loads((tmp_path / "out/predictions.json").read_text())) == 6
+
+
+def test_batches_hold_images_of_like_shape_and_the_records_keep_their_order(trained, tmp_path, capsys):
+    sizes = [(64, 96), (96, 64), (60, 90), (90, 60)]
+    for i, size in enumerate(sizes):
+        Image.new("RGB", size).save(tmp_path / f"{i}.png")
+    (tmp_path / "4.png").write_bytes(b"no image")
+    paths = sorted(tmp_path.glob("*.png"))
+    assert [[p.stem for p in batch] for batch in batches_of(paths, 2)] == [["0", "2"], ["4", "1"], ["3"]]
+    assert batches_of(paths, 1) == [[path] for path in paths]
+    options = [f"--checkpoint={trained / 'best.pt'}", "--batch=2", "--invalid=skip", "--device=cpu"]
+    assert main(["predict", str(tmp_path), *options, f"--output={tmp_path / 'out'}"]) == 0
+    records = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert [Path(record["file"]).stem for record in records] == ["0", "1", "2", "3"]
