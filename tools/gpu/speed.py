@@ -42,9 +42,7 @@ def measure(device: torch.device, precisions: list[str], quick: bool) -> Found:
     train_side, batch, side = (96, 2, 128) if quick else (640, 8, 800)
     step_text, step_numbers, step_checks = _training(device, precisions, train_side, batch, rounds)
     text, numbers, checks = _inference(device, precisions, side, rounds)
-    return Found(
-        step_checks + checks, {"training": step_numbers, "inference": numbers}, "\n\n".join([step_text, text])
-    )
+    return Found(step_checks + checks, {"training": step_numbers, "inference": numbers}, "\n\n".join([step_text, text]))
 
 
 def _training(
