@@ -1,12 +1,13 @@
 """One file format for what a run leaves: `last.pt` to go on from, `best.pt` to use.
 
 A checkpoint is a dict of plain values and tensors, so that it loads without running any code:
-    format       1
+    format       3
     task         `detection` or `classification`
     config       the whole configuration, nested dicts
     classes      names, in label order
     iteration    optimiser steps done
     metrics      of the last evaluation
+    trained_on   (N,) int64: what the images are known by that it was trained on, see `detection.data.hold_out`
     model        state dict of the weights to use: averaged ones where the run averages
     training     for `last.pt`: trained weights, average, optimiser, scaler, learning rate and progress; there is no
                  random state and no position in the data, which follow from the seed and the iteration
@@ -31,7 +32,7 @@ from backbones.printable import UNPRINTABLE
 from detection.atomic import give_name, write_atomically
 from detection.errors import InputError
 
-FORMAT = 2
+FORMAT = 3
 WRITERS = {"detection": "frcnn train", "classification": "frcnn pretrain"}
 COUNTER = ".num_batches_tracked"
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from gpu import learning, parity, speed
+from gpu.findings import Check
 
 from detection import parallel
 from detection.cli.arguments import Parser
@@ -32,7 +34,9 @@ def main(arguments: list[str]) -> int:
     precisions = ["off"] + (["bf16"] if device.type == "cpu" or fast_half(device) == "bf16" else [])
     precisions += ["fp16"] if device.type == "cuda" else []
 
-    checks, tables, numbers = [], [], {}
+    checks: list[Check] = []
+    tables: list[str] = []
+    numbers: dict[str, Any] = {}
     for name, part in (
         ("parity", lambda: parity.compare(device, args.quick)),
         ("learning", lambda: learning.learn(device, precisions, args.quick)),

@@ -91,6 +91,8 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
         config = _with_data(config, args)
         split = args.split or config.dataset.val or "val"
         index, notes = load_split(config, split, detectors[0].class_names)
+        if parallel.rank() == 0:
+            _tell_of_trained_images(args.checkpoint, index)
         with in_precision(args.precision, device):
             run = _improved(detectors, index, args) if improves(args) else _plain(detectors[0], index, config, args)
         if parallel.rank() == 0:
@@ -104,6 +106,20 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
     finally:
         parallel.stop()
     return 0
+
+
+def _tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> None:
+    """Say how many of the images a checkpoint was trained on, whatever they are called here."""
+    import numpy as np
+
+    from detection.data.hold_out import index_fingerprints
+    from detection.engine.restore import trained_images
+
+    known = index_fingerprints(index)
+    for path in checkpoints:
+        seen = int(np.isin(known, trained_images(path / "model.pt" if path.is_dir() else path)).sum())
+        if seen:
+            print(f"warning: {path} was trained on {seen} of these {len(known)} images: the numbers flatter it")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ class DatasetConfig:
     images: str | None = None
     """folder of the images, where it is not beside the annotations"""
     val_fraction: float = 0.2
-    """share of the images held out when there is no validation split, 0 to 1, chosen by the seed"""
+    """share of the images held out when there is no validation split, 0 to 1"""
+    val_salt: int | None = None
+    """with the content of an image decides whether it is held out; default one whose parts have the same classes"""
     invalid: Literal["error", "skip"] = "error"
     """a bad image or box: stop, or leave it out, count it and say so"""
 

@@ -9,8 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from detection.data.coco import read_coco
 from detection.data.columns import Report
 from detection.data.index import AnnotationIndex
@@ -75,30 +73,6 @@ def locate(path: Path, format: str = "auto", images: Path | None = None) -> Sour
             return Source(name, path, splits, None if images is None else Path(images))
     wanted = LOOKED_FOR.values() if format == "auto" else [LOOKED_FOR[format]]
     raise InputError(f"{path}: no dataset found; looked for {'; for '.join(wanted)}")
-
-
-def split_index(index: AnnotationIndex, fraction: float, seed: int) -> tuple[AnnotationIndex, AnnotationIndex]:
-    """(rest, held out), for a dataset without a val split; `fraction` of the images is held out, at least one.
-
-    Images are ordered by their rarest class, at random within it, and held out at even distances, so that rare classes
-    fall into both parts. The same seed gives the same split. Raises InputError where there is nothing to split.
-    """
-    images = len(index)
-    if not 0 < fraction < 1 or images < 2:
-        raise InputError(f"{index.source}: cannot hold out {fraction} of {images} images; it takes 0..1 of 2 or more")
-    generator = np.random.default_rng(seed)
-    frequency = np.bincount(index.labels, minlength=len(index.class_names))
-    # Rank 0 is the rarest class; images without objects come last.
-    rank = np.argsort(np.argsort(frequency, kind="stable"))
-    image_of_row = np.repeat(np.arange(images), np.diff(index.offsets))
-    rarest = np.full(images, len(index.class_names))
-    np.minimum.at(rarest, image_of_row, rank[index.labels])
-    order = np.lexsort((generator.random(images), rarest))
-    count = min(max(1, round(fraction * images)), images - 1)
-    positions = ((np.arange(count) + generator.random()) * images / count).astype(np.int64)
-    held_out = np.zeros(images, dtype=bool)
-    held_out[order[positions]] = True
-    return index.select_images(np.flatnonzero(~held_out)), index.select_images(np.flatnonzero(held_out))
 
 
 def _brief(names: tuple[str, ...]) -> str:

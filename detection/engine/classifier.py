@@ -79,6 +79,8 @@ class ClassifierProblem:
         self.config, self.device, self.splits = config, device, splits
         self.classes = splits.train.class_names
         self.metric: str = config.train.metric
+        self.trained_on = self.validated_on = np.zeros(0, dtype=np.int64)
+        self.described: dict[str, str] = {}
         self._workers = loaders(config.input.workers, device)
         self.warmup_error = config.train.warmup_error
         self.augmentation = augmentation(config.input, splits.train)

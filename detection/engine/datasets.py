@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from detection.config.schema import Config
 from detection.data.check import check_index
+from detection.data.hold_out import hold_out
 from detection.data.index import AnnotationIndex
-from detection.data.locate import Source, locate, split_index
+from detection.data.locate import Source, locate
 from detection.data.shapes import default_cache, write_shapes
 from detection.errors import InputError
 
@@ -18,11 +21,13 @@ SHAPES_TRAIN, SHAPES_VAL, SHAPES_SIZE = 800, 100, 224
 
 @dataclass(frozen=True)
 class Splits:
-    """Checked indices; val is None where the config wants none. notes: one line for each thing a user should know."""
+    """Checked indices; val is None where the config wants none. notes: one line for each thing a user should know.
+    salt: by which validation images were held out, None where they are a split of their own."""
 
     train: AnnotationIndex
     val: AnnotationIndex | None
     notes: list[str]
+    salt: int | None = None
 
 
 def find_data(config: Config) -> Source:
@@ -44,9 +49,21 @@ def load_splits(config: Config) -> Splits:
     if dataset.val in source.splits:
         val, more = checked(source.read(dataset.val, train.class_names), config)
         return Splits(train, val, [*notes, *more])
-    train, val = split_index(train, dataset.val_fraction, config.seed)
-    held = f"no split {dataset.val!r}: held out {len(val)} of {len(train) + len(val)} images (seed {config.seed})"
-    return Splits(train, val, [*notes, held])
+    salt = dataset.val_salt
+    if salt is None and config.resume:
+        salt = _salt_of(Path(config.output))
+    train, val, salt = hold_out(train, dataset.val_fraction, salt)
+    held = f"no split {dataset.val!r}: held out {len(val)} of {len(train) + len(val)} images, by their content"
+    return Splits(train, val, [*notes, held], salt)
+
+
+def _salt_of(folder: Path) -> int | None:
+    """The salt of the run in `folder`, if there is one."""
+    try:
+        settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        return settings["dataset"]["val_salt"]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return None
 
 
 def load_split(config: Config, split: str, classes: tuple[str, ...]) -> tuple[AnnotationIndex, list[str]]:

@@ -18,6 +18,7 @@ from detection import checkpoint, parallel
 from detection.atomic import write_atomically
 from detection.config.schema import Config
 from detection.data.dataset import DetectionDataset, loader
+from detection.data.hold_out import index_fingerprints
 from detection.data.order import TrainingOrder
 from detection.engine.datasets import Splits
 from detection.engine.detection_task import DetectionTask
@@ -50,6 +51,11 @@ class DetectorProblem:
         val = len(splits.val) if splits.val else 0
         counts = f"{len(splits.train)} training and {val} validation images, {len(self.classes)} classes"
         self.lines = [*splits.notes, counts]
+        self.trained_on = index_fingerprints(splits.train)
+        self.validated_on = self.trained_on[:0] if splits.val is None else index_fingerprints(splits.val)
+        self.described = {}
+        if splits.val is not None and splits.salt is not None:
+            self.described = {"held_out.txt": "".join(f"{n.decode()}\n" for n in splits.val.file_names.tolist())}
 
     def build(self, from_scratch: bool) -> FasterRCNN:
         weights = self.config.model.weights if from_scratch else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from backbones.nets import Net, NetName, make_net
@@ -29,6 +30,11 @@ def load_detector(path: Path, device: torch.device) -> tuple[Detector, Config]:
     model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     sides = config.input
     return Detector(model, tuple(content["classes"]), sides.test_short_side, sides.long_side, device), config
+
+
+def trained_images(path: Path) -> np.ndarray:
+    """(N,) int64: what the images are known by that the checkpoint at `path` was trained on."""
+    return checkpoint.load(path, "detection")["trained_on"].numpy()
 
 
 def build_classifier(net: NetConfig, classes: int) -> Net:

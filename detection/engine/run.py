@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -41,7 +42,9 @@ class Problem(Protocol):
 
     task: `detection` or `classification`, as checkpoints say; classes: names in label order; steps_per_epoch:
     iterations; metric: of an evaluation, decides which weights are best; warmup_error: see `LearningRate`;
-    skip_unreadable: images that others may stand in for; lines: what a user should know of the data.
+    skip_unreadable: images that others may stand in for; lines: what a user should know of the data; described: files
+    that tell of it, name -> text; trained_on, validated_on: (N,) int64, what the images of both splits are known by,
+    empty where nobody knows.
     """
 
     task: str
@@ -51,6 +54,9 @@ class Problem(Protocol):
     warmup_error: float | None
     skip_unreadable: int
     lines: list[str]
+    described: dict[str, str]
+    trained_on: np.ndarray
+    validated_on: np.ndarray
 
     def build(self, from_scratch: bool) -> nn.Module:
         """The model on its device; with `from_scratch` it has its first weights, else a checkpoint will bring them."""
@@ -117,6 +123,7 @@ class _Run:
     def __init__(self, config: AnyConfig, problem: Problem, device: torch.device, lock: FolderLock | None) -> None:
         self.config, self.problem, self.device, self.lock = config, problem, device, lock
         self.folder = Path(config.output)
+        self.trained_on = problem.trained_on
         self.first = parallel.rank() == 0
         saved, self.warning = self._open_folder()
         torch.manual_seed(config.seed)
@@ -127,6 +134,8 @@ class _Run:
         start = saved["iteration"] if saved else 0
         if self.first:  # from here on there is a run to describe: data, model and weights are in order
             write_atomically(self.folder / "config.yaml", to_yaml(config).encode())
+            for name, text in problem.described.items():
+                write_atomically(self.folder / name, text.encode("utf-8", "backslashreplace"))
             write_atomically(self.folder / "versions.json", json.dumps(versions(device), indent=1).encode())
         self.journal = Journal(self.folder, total, start) if self.first else None
         self.task = problem.learning(self.journal)
@@ -215,6 +224,7 @@ class _Run:
             "classes": list(self.problem.classes),
             "iteration": loop.progress.iteration,
             "metrics": loop.progress.metrics,
+            "trained_on": torch.from_numpy(self.trained_on),
             "model": loop.evaluated_model().state_dict(),
             "versions": versions(self.device),
         }
@@ -235,6 +245,13 @@ class _Run:
         path, state, loop = self.folder / "last.pt", saved["training"], self.loop
         if tuple(saved["classes"]) != self.problem.classes:
             raise InputError(f"{path}: was trained on other classes than {self.config.data} has; use another --output")
+        self.trained_on = np.union1d(saved["trained_on"].numpy(), self.problem.trained_on)
+        both = int(np.isin(self.problem.validated_on, self.trained_on).sum())
+        if both:
+            raise InputError(
+                f"{path}: was trained on {both} of the {len(self.problem.validated_on)} validation images, which would "
+                "measure what it remembers; resume with the data and splits it had, or use another --output"
+            )
         checkpoint.load_weights(self.model, state["model"], path)
         try:
             restore_optimizer(loop.optimizer, state["optimizer"])

@@ -24,6 +24,7 @@ def train(config: Config, splits: Splits | None = None) -> Findings | None:
     try:
         check_device(config.train, config.model.norm, "model.norm", device)
         splits = splits or load_splits(config)
+        config = replace(config, dataset=replace(config.dataset, val_salt=splits.salt))
         if config.train.mode == "alternating":
             return train_alternating(config, splits, device)
         return run(config, DetectorProblem(config, device, splits), device)

@@ -44,7 +44,8 @@ class Report:
         return files
 
     def _markdown(self, command: str, made_with: dict[str, str]) -> str:
-        machine = f"torch {made_with['torch']}, {made_with['device']} ({made_with['instruction_set']}), {made_with['threads']} threads"
+        processor = f"{made_with['device']} with {made_with['instruction_set']}"
+        machine = f"torch {made_with['torch']}, {processor}, {made_with['threads']} threads"
         parts = [f"# {self.title}", fenced(command), f"Made with {machine}.", self.text.strip()]
         parts += [f"![{self.title}]({name}.png)" for name in self.figures]
         return "\n\n".join(parts) + "\n"

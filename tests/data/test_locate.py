@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from detection.data.coco import read_coco
-from detection.data.locate import locate, split_index
+from detection.data.locate import locate
 from detection.errors import InputError
 
 
@@ -76,19 +73,3 @@ def test_real_datasets(shared: Path) -> None:
     assert len(voc.read("test", train.class_names)) == 72
     with pytest.raises(InputError, match="split 'val' has the classes .* but RBC, WBC are needed"):
         coco.read("val", ("RBC", "WBC"))
-
-
-def test_a_held_out_part_is_repeatable_and_holds_rare_classes(tmp_path: Path) -> None:
-    images = [{"id": i, "file_name": f"{i}.jpg", "height": 9, "width": 9} for i in range(100)]
-    rows = [{"id": i, "image_id": i, "category_id": int(i < 10), "bbox": [0, 0, 5, 5]} for i in range(90)]
-    categories = [{"id": 0, "name": "often"}, {"id": 1, "name": "rare"}]
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps({"images": images, "annotations": rows, "categories": categories}))
-    index = read_coco(path)
-    rest, held_out = split_index(index, 0.2, seed=1)
-    assert len(held_out) == 20 and np.bincount(held_out.labels).tolist() == [16, 2]
-    assert sorted([*rest.image_ids, *held_out.image_ids]) == list(range(100))
-    assert np.array_equal(split_index(index, 0.2, seed=1)[1].image_ids, held_out.image_ids)
-    assert not np.array_equal(split_index(index, 0.2, seed=2)[1].image_ids, held_out.image_ids)
-    with pytest.raises(InputError, match="cannot hold out 1.5 of 100 images"):
-        split_index(index, 1.5, seed=1)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gpu.findings import Check, Found
 
 from backbones.analysis.tables import markdown_table
 from detection import checkpoint
 from detection.config.schema import Config, DetectorTrainConfig, InputConfig, ModelConfig
 from detection.data.shapes import write_shapes
 from detection.engine.train import train
+from gpu.findings import Check, Found
 
 TRAIN, VAL, SIDE = 200, 40, 224
 
@@ -37,6 +37,11 @@ def config(data: Path, output: Path, device: torch.device, quick: bool) -> Confi
     training.evaluate_every, training.checkpoint_every, training.log_every = steps, steps // 2, max(steps // 20, 1)
     training.pictures = 0
     return Config(str(data), str(output), str(device), input=sides, model=model, train=training)
+
+
+def steps_of(settings: Config) -> int:
+    assert settings.train.iterations is not None
+    return settings.train.iterations
 
 
 def dataset(folder: Path, quick: bool) -> Path:
@@ -82,7 +87,7 @@ def resume(device: torch.device, quick: bool) -> Found:
         data = dataset(Path(name) / "shapes", quick)
         ends = [_end(_short(config(data, Path(name) / run, device, quick))) for run in ("whole", "again")]
         parts = _short(config(data, Path(name) / "parts", device, quick))
-        train(replace(parts, train=replace(parts.train, iterations=parts.train.iterations // 2, schedule="step")))
+        train(replace(parts, train=replace(parts.train, iterations=steps_of(parts) // 2, schedule="step")))
         ends.append(_end(replace(parts, resume=True)))
     spread, resumed = _distance(ends[0], ends[1]), _distance(ends[0], ends[2])
     limit = 0.0 if device.type == "cpu" else max(10 * spread, 1e-3)
@@ -92,7 +97,7 @@ def resume(device: torch.device, quick: bool) -> Found:
 
 def _short(settings: Config) -> Config:
     """A tenth of the steps at one rate, so that half a run is the beginning of a whole one."""
-    steps = max((settings.train.iterations or 0) // 10, 4)
+    steps = max(steps_of(settings) // 10, 4)
     steady = replace(settings.train, iterations=steps, schedule="step", steps=[], warmup=0, evaluate_every=steps // 2)
     return replace(settings, train=replace(steady, checkpoint_every=steps // 2, lr=0.005))
 

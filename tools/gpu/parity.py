@@ -6,7 +6,6 @@ import copy
 
 import torch
 from benchmarks.peers import as_torchvision, batch_of, pictures
-from gpu.findings import Check, Found, at_most
 
 from detection.config.schema import ModelConfig, RoIConfig
 from detection.engine.hardware import use_tf32
@@ -15,6 +14,7 @@ from detection.model.build import build_model
 from detection.model.faster_rcnn import FasterRCNN
 from detection.predict.prepare import prepare
 from detection.records import Batch, Detections
+from gpu.findings import Check, Found, at_most
 
 
 def nets(quick: bool) -> dict[str, ModelConfig]:
@@ -41,7 +41,7 @@ def detector(config: ModelConfig, classes: int = 20) -> FasterRCNN:
         model.rpn.head.objectness.weight.normal_(std=0.02)
         model.rpn.head.deltas.weight.normal_(std=0.003)
         model.roi_stage.predictor.scores.weight.normal_(std=0.3)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(memory_format=torch.channels_last)
 
 
 def compare(device: torch.device, quick: bool) -> Found:

@@ -21,7 +21,6 @@ from benchmarks.peers import (
     torchvision_detector,
     torchvision_step,
 )
-from gpu.findings import Check, Found
 
 from backbones.analysis.tables import markdown_table
 from detection.engine.hardware import use_tf32
@@ -30,6 +29,7 @@ from detection.engine.optimizer import build_optimizer
 from detection.model.faster_rcnn import FasterRCNN
 from detection.predict.prepare import PRECISIONS, in_precision, prepare
 from detection.records import Batch
+from gpu.findings import Check, Found
 
 STEP_SYNCHRONISATIONS, IMAGE_SYNCHRONISATIONS = 4, 3
 """Most that a training step and an image of inference may make the host wait for the device."""
