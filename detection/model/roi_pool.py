@@ -15,6 +15,7 @@ from torchvision import ops
 
 from detection.geometry.boxes import area
 from detection.model.roi_align import roi_align
+from detection.transfer import on_host
 
 CANONICAL_SIZE, CANONICAL_LEVEL = 224, 4
 """A region of 224 x 224 pixels belongs to P4 (FPN, equation 1)."""
@@ -59,9 +60,11 @@ class RoIPooler(nn.Module):
             return roi_align(maps, regions, level, self.size, scales, self.sampling_ratio, self.kind == "align")
         if len(maps) == 1:
             return self._pool(maps[0], regions, self.strides[0])
-        rows = [(level == i).nonzero().squeeze(1) for i in range(len(maps))]
-        parts = [self._pool(x, regions[some], stride) for x, some, stride in zip(maps, rows, self.strides)]
-        return torch.cat(parts).index_select(0, torch.cat(rows).argsort())
+        order = level.argsort(stable=True)
+        of_each = (level[:, None] == torch.arange(len(maps), device=level.device)).sum(0)
+        counts = on_host(of_each)[0].tolist()  # one question for all levels
+        parts = [self._pool(x, some, s) for x, some, s in zip(maps, regions[order].split(counts), self.strides)]
+        return torch.cat(parts).index_select(0, order.argsort())
 
     def _pool(self, x: Tensor, regions: Tensor, stride: int) -> Tensor:
         if self.kind == "pool":
