@@ -26,10 +26,12 @@ from torch.utils._python_dispatch import return_and_correct_aliasing
 from torch.utils._pytree import tree_map_only
 
 WAITING = {
-    "_local_scalar_dense", "nonzero", "nonzero_numpy", "masked_select", "equal", "bincount", "_unique", "_unique2",
+    "_local_scalar_dense", "nonzero", "nonzero_numpy", "masked_select", "equal", "allclose", "bincount", "_unique", "_unique2",
     "unique_dim", "unique_consecutive", "is_nonzero", "nms",
 }  # fmt: skip
-RANDOM_FREE = {"detach", "alias"}
+GROUPING = ("torch/optim/sgd.py", "torch/nn/utils/clip_grad.py")
+"""These group tensors by the device that lies below, here the CPU, and move a number to it."""
+
 _open: list[SimulatedGPU] = []
 
 
@@ -106,21 +108,17 @@ class SimulatedGPU(TorchFunctionMode):
         self.waits: list[tuple[str, str]] = []
         self.operations = 0
         self._pinned: dict[int, Tensor] = {}
-        self._patches = [mock.patch("torch.Generator", _cpu_generator), mock.patch("torch.cuda.is_available", self.yes)]
-
-    def yes(self) -> bool:
-        return self.device.type == "cuda"
+        cpu_generator = torch.Generator
+        self._generators = mock.patch("torch.Generator", lambda device="cpu": cpu_generator("cpu"))
 
     def __enter__(self) -> SimulatedGPU:
         _open.append(self)
-        for patch in self._patches[:1]:
-            patch.start()
+        self._generators.start()
         return super().__enter__()
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
-        for patch in self._patches[:1]:
-            patch.stop()
+        self._generators.stop()
         _open.pop()
 
     def place(self, model: nn.Module) -> nn.Module:
@@ -159,11 +157,11 @@ class SimulatedGPU(TorchFunctionMode):
         tree_map_only(Tensor, tensors.append, (args, kwargs))
         if name in ("copy_", "_to_copy"):
             source = args[1] if name == "copy_" else args[0]
-            if not all(isinstance(t, OnDevice) for t in tensors) and source.ndim >= 0:
+            if not all(isinstance(t, OnDevice) for t in tensors):
                 self.crossing(source, bool(args[2] if len(args) > 2 else kwargs.get("non_blocking")), "copy_")
             return
-        assert name == "item" or all(isinstance(t, OnDevice) or t.ndim == 0 for t in tensors), f"{name} mixes devices"
-        name = name.rstrip("_") if name.startswith("masked") else name
+        if not all(isinstance(t, OnDevice) or t.ndim == 0 for t in tensors):
+            raise RuntimeError(f"{name}: tensors on {self.device} and on cpu")
         if name in WAITING or (name == "repeat_interleave" and kwargs.get("output_size") is None):
             self.wait(name)
         elif name in ("index", "index_put", "index_put_", "_index_put_impl_"):
@@ -187,6 +185,8 @@ class SimulatedGPU(TorchFunctionMode):
             pinned = own.clone()
             self._pinned[id(pinned)] = pinned  # kept, so that its id stays its own
             return pinned
+        if name == "is_pinned" and own is not None:
+            return id(own) in self._pinned
         if name in ("cpu", "cuda", "to") and own is not None:
             return self._to(name, own, args[1:], kwargs)
         if name in ("tolist", "numpy", "__array__") and isinstance(own, OnDevice):
@@ -200,7 +200,7 @@ class SimulatedGPU(TorchFunctionMode):
         device = kwargs.get("device")
         if device is None or torch.device(device).type != self.device.type or isinstance(own, OnDevice):
             return func(*args, **kwargs)
-        if name in ("tensor", "as_tensor") and not isinstance(own, OnDevice):
+        if name in ("tensor", "as_tensor"):
             self.wait(f"{name} to the device")
         kwargs["device"] = "cpu"
         found = func(*args, **kwargs)
@@ -224,17 +224,11 @@ class SimulatedGPU(TorchFunctionMode):
         target = own.device.type if device is None else torch.device(device).type
         non_blocking = options.pop("non_blocking", False)
         options = {k: v for k, v in options.items() if v is not None}
-        # torch's optimisers group their tensors by the device that lies below, which is the CPU.
-        if target == own.device.type or "/torch/optim/" in traceback.extract_stack(limit=3)[0].filename:
+        if target == own.device.type or traceback.extract_stack(limit=3)[0].filename.endswith(GROUPING):
             if options and isinstance(own, OnDevice) and options.get("dtype") == torch.float64 and not self.float64:
                 raise TypeError(f"{self.device.type} has no float64")
             return Tensor.to(own, **options) if options else own
         self.crossing(own, non_blocking, "to")
         if isinstance(own, OnDevice):
             return own.inside.detach().to(**{"copy": True, **options})
-        moved = own.detach()
-        return self.wrapped(moved.to(**{"copy": True, **options}))
-
-
-def _cpu_generator(device: object = "cpu") -> torch._C.Generator:
-    return torch._C.Generator("cpu")
+        return self.wrapped(own.detach().to(**{"copy": True, **options}))
