@@ -149,16 +149,16 @@ def on_first(work: Callable[[], T]) -> T:
     return found  # type: ignore[return-value]
 
 
-def share_of(count: int | Tensor, device: torch.device) -> int | Tensor:
-    """The number of samples of all ranks over the number of ranks, or of one rank's `count` where it is alone; at
+def share_of(counts: Tensor) -> Tensor:
+    """Numbers of samples of all ranks over the number of ranks, or one rank's `counts` where it is alone; each at
     least one sample.
 
     Sums of losses divided by it have gradients whose mean over the ranks, which DistributedDataParallel takes, is
     that of one process with all the samples. Every rank must call it.
     """
     if world() == 1:
-        return count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
-    total = torch.as_tensor(count, dtype=torch.float32, device=device).clone()
+        return counts.clamp(min=1)
+    total = counts.to(torch.float32, copy=True)
     dist.all_reduce(total)
     return total.clamp(min=1) / world()
 

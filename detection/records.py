@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from detection.transfer import on_host, to_device
+
 Size = tuple[int, int]
 """(height, width) in pixels."""
 
@@ -44,8 +46,10 @@ class Target:
             )
 
     def to(self, device: torch.device) -> Target:
-        move = {name: getattr(self, name).to(device, non_blocking=True) for name in ("boxes", "labels", "ignored")}
-        return Target(**move)
+        return Target(*(to_device(t, device) for t in (self.boxes, self.labels, self.ignored)))
+
+    def pin_memory(self) -> Target:
+        return Target(*(t.pin_memory() for t in (self.boxes, self.labels, self.ignored)))
 
 
 @dataclass(frozen=True)
@@ -106,11 +110,13 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         targets = None if self.targets is None else [target.to(device) for target in self.targets]
-        proposals = None if self.proposals is None else [boxes.to(device) for boxes in self.proposals]
-        return replace(self, images=self.images.to(device, non_blocking=True), targets=targets, proposals=proposals)
+        proposals = None if self.proposals is None else [to_device(boxes, device) for boxes in self.proposals]
+        return replace(self, images=to_device(self.images, device), targets=targets, proposals=proposals)
 
     def pin_memory(self) -> Batch:
-        return replace(self, images=self.images.pin_memory())
+        targets = None if self.targets is None else [target.pin_memory() for target in self.targets]
+        proposals = None if self.proposals is None else [boxes.pin_memory() for boxes in self.proposals]
+        return replace(self, images=self.images.pin_memory(), targets=targets, proposals=proposals)
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,8 @@ class Detections:
             )
 
     def to(self, device: torch.device | str) -> Detections:
-        return Detections(self.boxes.to(device), self.scores.to(device), self.labels.to(device), self.size)
+        boxes, scores, labels = on_host(self.boxes, self.scores, self.labels)
+        return Detections(boxes.to(device), scores.to(device), labels.to(device), self.size)
 
     def above(self, score: float) -> Detections:
         """Those whose score is at least `score`."""

@@ -17,6 +17,7 @@ LEVELS = {
     "detection.allocator": 0,
     "detection.documents": 0,
     "detection.records": 0,
+    "detection.transfer": 0,
     "detection.parallel": 0,
     "detection.launch": 0,
     "detection.config": 0,

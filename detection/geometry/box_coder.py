@@ -19,7 +19,7 @@ LARGEST_LOG_RATIO = math.log(1000.0 / 16)
 @dataclass(frozen=True)
 class BoxCoder:
     """weights: factors of dx dy dw dh; 1 1 1 1 for the RPN, 10 10 5 5 for the RoI head (the inverse of the deltas'
-    standard deviations in Fast R-CNN)."""
+    standard deviations in Fast R-CNN). They are numbers of the host: a tensor of them would be copied to the device."""
 
     weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
 
@@ -31,11 +31,12 @@ class BoxCoder:
         goal_centre = boxes[..., :2] + 0.5 * goal_size
         shift = (goal_centre - centre) / size
         scale = torch.log(goal_size / size)
-        return torch.cat([shift, scale], -1) * boxes.new_tensor(self.weights)
+        deltas = torch.cat([shift, scale], -1)
+        return torch.stack([d * weight for d, weight in zip(deltas.unbind(-1), self.weights)], -1)
 
     def decode(self, deltas: Tensor, references: Tensor) -> Tensor:
         """Boxes where the deltas lead; `references` broadcasts against `deltas`."""
-        deltas = deltas.float() / deltas.new_tensor(self.weights, dtype=torch.float32)
+        deltas = torch.stack([d / weight for d, weight in zip(deltas.float().unbind(-1), self.weights)], -1)
         size = references[..., 2:] - references[..., :2]
         centre = references[..., :2] + 0.5 * size
         new_centre = deltas[..., :2] * size + centre

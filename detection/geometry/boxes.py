@@ -44,12 +44,12 @@ def clip(boxes: Tensor, size: Size) -> Tensor:
 
 
 def larger_than(boxes: Tensor, side: float) -> Tensor:
-    """(N,) bool: both sides are longer than `side` pixels and finite."""
-    sides = boxes[:, 2:] - boxes[:, :2]
-    return (sides > side).all(1) & torch.isfinite(boxes).all(1)
+    """Of boxes (..., 4) those, (...) bool, whose sides are both longer than `side` pixels and finite."""
+    sides = boxes[..., 2:] - boxes[..., :2]
+    return (sides > side).all(-1) & torch.isfinite(boxes).all(-1)
 
 
 def rescale(boxes: Tensor, size: Size, to: Size) -> Tensor:
     """Boxes of an image of `size` in the pixels of the same image at size `to`."""
     y, x = to[0] / size[0], to[1] / size[1]
-    return boxes * boxes.new_tensor([x, y, x, y])
+    return torch.stack([edge * scale for edge, scale in zip(boxes.unbind(-1), (x, y, x, y))], -1)

@@ -46,15 +46,14 @@ class Matcher:
         found = [_best(iou(truth, part) if whole is None else whole) for part in parts]
         best, matched = torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
         labels = torch.full_like(matched, IGNORED, dtype=torch.int8)
-        labels[best < self.low] = NEGATIVE
-        labels[best >= self.high] = POSITIVE
+        labels.masked_fill_(best < self.low, NEGATIVE).masked_fill_(best >= self.high, POSITIVE)
         if self.best_for_each:
             most = torch.stack([f[2] for f in found]).amax(0)[:, None]
             overlaps = (iou(truth, part) if whole is None else whole for part in parts)
-            labels[torch.cat([((overlap == most) & (most > 0)).any(0) for overlap in overlaps])] = POSITIVE
+            labels.masked_fill_(torch.cat([((overlap == most) & (most > 0)).any(0) for overlap in overlaps]), POSITIVE)
         if len(target.ignored):
             hidden = covered(boxes, target.ignored) >= CROWD_COVER
-            labels[(labels == NEGATIVE) & hidden] = IGNORED
+            labels.masked_fill_((labels == NEGATIVE) & hidden, IGNORED)
         return labels, matched.clamp_(max=max(len(target.boxes) - 1, 0))
 
 
@@ -71,15 +70,26 @@ class Sampler:
     count: int
     positive_fraction: float
 
+    @property
+    def most_positive(self) -> int:
+        """Positives are among the first so many rows of a sample."""
+        return int(self.count * self.positive_fraction)
+
     def __call__(self, labels: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Rows of the positives and of the negatives taken."""
-        positive = (labels == POSITIVE).nonzero().squeeze(1)
-        negative = (labels == NEGATIVE).nonzero().squeeze(1)
-        positives = min(len(positive), int(self.count * self.positive_fraction))
-        negatives = min(len(negative), self.count - positives)
-        pick = torch.randperm(len(positive), device=labels.device, generator=generator)[:positives]
-        drop = torch.randperm(len(negative), device=labels.device, generator=generator)[:negatives]
-        return positive[pick], negative[drop]
+        """Rows of what is taken and the labels (S,) there: positives, negatives, and where there are too few of both,
+        rows that mean nothing, ignored. So S, at most `count`, follows from shapes alone and no device is asked."""
+        last, taken = len(labels), min(self.count, len(labels))
+        order = torch.randperm(last, device=labels.device, generator=generator).int()  # a place for each, none twice
+        positive = torch.where(labels == POSITIVE, order, last).topk(min(self.most_positive, taken), largest=False)
+        negative = torch.where(labels == NEGATIVE, order, last).topk(taken, largest=False)
+        found = torch.cat(
+            [
+                torch.where(positive.values < last, POSITIVE, IGNORED),
+                torch.where(negative.values < last, NEGATIVE, IGNORED),
+            ]
+        )
+        first = found.argsort(descending=True, stable=True)[:taken]
+        return torch.cat([positive.indices, negative.indices])[first], found[first]
 
 
 def generators(seeds: list[int] | None, count: int, device: torch.device) -> list[torch.Generator | None]:

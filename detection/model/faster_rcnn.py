@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from backbones.resnet import ResNet
 from backbones.vgg import VGG16
+from detection.model.losses import per_sample
 from detection.model.proposals import ProposalLimits, Proposals, ProposalSelector
 from detection.model.roi_stage import RoIStage
 from detection.model.rpn import RPN, RPNOutput
@@ -103,14 +104,14 @@ class FasterRCNN(nn.Module):
         if batch.targets is None:
             raise ValueError("losses need targets, and this batch has none")
         output = self.rpn(maps) if self.learns != "regions" or batch.proposals is None else None
-        losses = {}
+        stages = []
         if output is not None and self.learns != "regions":
-            losses = self.rpn.losses(output, batch.targets, batch.seeds)
-        if self.learns == "rpn":
-            return losses
-        boxes = self._boxes(output, batch, self.training_limits)
-        maps = self.region_maps(maps)
-        return losses | self.roi_stage.losses(maps, boxes, batch.sizes, batch.targets, batch.seeds)
+            stages.append(self.rpn.losses(output, batch.targets, batch.seeds))
+        if self.learns != "rpn":
+            boxes = self._boxes(output, batch, self.training_limits)
+            maps = self.region_maps(maps)
+            stages.append(self.roi_stage.losses(maps, boxes, batch.sizes, batch.targets, batch.seeds))
+        return per_sample(stages, self.training)
 
     def detect(self, maps: list[Tensor], batch: Batch) -> list[Detections]:
         """Detections of every image in pixels of its original size."""

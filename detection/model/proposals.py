@@ -13,7 +13,7 @@ from torch import Tensor
 
 from detection.geometry.box_coder import BoxCoder
 from detection.geometry.boxes import clip, larger_than
-from detection.geometry.suppression import suppress
+from detection.geometry.suppression import suppress_each
 from detection.records import Size
 
 
@@ -53,23 +53,17 @@ class ProposalSelector:
         sizes: list[Size],
         limits: ProposalLimits,
     ) -> list[Proposals]:
-        boxes, scores, levels = [], [], []
-        for level, (level_logits, level_deltas, level_anchors) in enumerate(zip(logits, deltas, anchors)):
+        boxes, scores = [], []
+        for level_logits, level_deltas, level_anchors in zip(logits, deltas, anchors):
             count = min(limits.before, level_logits.shape[1])
             top, rows = level_logits.float().topk(count, dim=1)  # (B, count)
             taken = level_deltas.gather(1, rows[..., None].expand(-1, -1, 4))
             boxes.append(self.coder.decode(taken, level_anchors[rows]))  # (B, count, 4)
             scores.append(top)
-            levels.append(torch.full_like(rows[0], level))
-        all_boxes, all_scores, level_of = torch.cat(boxes, 1), torch.cat(scores, 1), torch.cat(levels)
-        return [
-            self._image(image_boxes, image_scores, level_of, size, limits.after)
-            for image_boxes, image_scores, size in zip(all_boxes, all_scores, sizes)
-        ]
-
-    def _image(self, boxes: Tensor, logits: Tensor, levels: Tensor, size: Size, limit: int) -> Proposals:
-        boxes = clip(boxes, size)
-        keep = larger_than(boxes, self.min_side) & torch.isfinite(logits)
-        boxes, logits, levels = boxes[keep], logits[keep], levels[keep]
-        rows = suppress(boxes, logits, levels, self.nms, limit)
-        return Proposals(boxes[rows], logits[rows])
+        all_scores = torch.cat(scores, 1)
+        within = torch.stack([clip(own, size) for own, size in zip(torch.cat(boxes, 1), sizes)])
+        valid = larger_than(within, self.min_side) & torch.isfinite(all_scores)
+        largest = (max(height for height, _ in sizes), max(width for _, width in sizes))
+        runs = [part.shape[1] for part in scores]
+        kept = suppress_each(within, all_scores, valid, runs, largest, self.nms, limits.after)
+        return [Proposals(own[rows], score[rows]) for own, score, rows in zip(within, all_scores, kept)]

@@ -14,15 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detection import parallel
 from detection.geometry.box_coder import BoxCoder
-from detection.model.assign import Matcher, Sampler, generators
+from detection.geometry.boxes import clip
+from detection.model.assign import IGNORED, POSITIVE, Matcher, Sampler, generators
 from detection.model.box_head import BoxPredictor
-from detection.model.losses import BoxLoss
+from detection.model.losses import BoxLoss, LossSums
 from detection.model.roi_pool import RoIPooler
 from detection.model.rpn import goal_boxes
-from detection.model.selection import Candidates, DetectionLimits, strongest, to_detections, within
+from detection.model.selection import DetectionLimits, fetch, strongest, to_detections, within
 from detection.records import Detections, Size, Target
+from detection.transfer import on_host
 
 ROI_CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
 
@@ -30,11 +31,12 @@ ROI_CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
 @dataclass(frozen=True)
 class Regions:
     """Sampled regions of one image: boxes (R, 4), labels (R,) with K for background, goals (R, 4): the ground truth
-    boxes, meaningful where the label is a class."""
+    boxes, meaningful where the label is a class; positives: how many, before all others."""
 
     boxes: Tensor
     labels: Tensor
     goals: Tensor
+    positives: int
 
 
 class RoIStage(nn.Module):
@@ -76,7 +78,7 @@ class RoIStage(nn.Module):
         """What the predictor takes: the feature of every box, and beside it, with context, that of its image."""
         if not self.context:
             return self.head(self.pooler(maps, boxes))
-        whole = [b.new_tensor([[0, 0, width, height]]) for b, (height, width) in zip(boxes, sizes)]
+        whole = [clip(F.pad(b.new_full((1, 2), torch.inf), (2, 0)), size) for b, size in zip(boxes, sizes)]
         feature = self.head(self.pooler(maps, [torch.cat(pair) for pair in zip(boxes, whole)]))
         images = feature.split([len(b) + 1 for b in boxes])
         return torch.cat([torch.cat([own[:-1], own[-1:].expand(len(own) - 1, -1)], 1) for own in images])
@@ -89,18 +91,24 @@ class RoIStage(nn.Module):
     @torch.no_grad()
     def sample(self, proposals: list[Tensor], targets: list[Target], seeds: list[int] | None = None) -> list[Regions]:
         """Regions to train on; the ground truth itself is among the candidates, unless told otherwise."""
-        regions = []
+        candidates, taken, counts = [], [], []
         device = self.predictor.scores.weight.device
         for boxes, target, random in zip(proposals, targets, generators(seeds, len(targets), device)):
             if self.append_truth:
                 boxes = torch.cat([boxes, target.boxes])
             labels, matched = self.matcher(boxes, target)
-            positive, negative = self.sampler(labels, random)
-            rows = torch.cat([positive, negative])
+            rows, sampled = self.sampler(labels, random)
+            candidates.append(boxes)
+            taken.append((rows, matched[rows]))
+            counts += [(sampled == POSITIVE).sum(), (sampled != IGNORED).sum()]
+        numbers = on_host(torch.stack(counts))[0].view(-1, 2).tolist()  # the one thing asked of the device
+        regions = []
+        for boxes, target, (rows, matched), (positives, count) in zip(candidates, targets, taken, numbers):
+            rows, matched = rows[:count], matched[:count]
             classes = torch.full_like(rows, self.classes)
-            if len(positive):
-                classes[: len(positive)] = target.labels[matched[positive]]
-            regions.append(Regions(boxes[rows], classes, goal_boxes(target, matched[rows])))
+            if positives:
+                classes[:positives] = target.labels[matched[:positives]]
+            regions.append(Regions(boxes[rows], classes, goal_boxes(target, matched), positives))
         return regions
 
     def losses(
@@ -110,20 +118,22 @@ class RoIStage(nn.Module):
         sizes: list[Size],
         targets: list[Target],
         seeds: list[int] | None = None,
-    ) -> dict[str, Tensor]:
-        """`roi_class` and `roi_box`, both over the number of regions sampled in the batch; in training over that of all
-        processes' batches."""
+    ) -> LossSums:
+        """`roi_class` and `roi_box`, both summed over the regions sampled in the batch."""
         regions = self.sample(proposals, targets, seeds)
         logits, deltas = self(maps, [r.boxes for r in regions], sizes)
         labels = torch.cat([r.labels for r in regions])
-        count = parallel.share_of(len(labels), logits.device) if self.training else max(len(labels), 1)
-        classification = F.cross_entropy(logits.float(), labels, reduction="sum") / count
-        positive = (labels < self.classes).nonzero().squeeze(1)
-        column = labels[positive].clamp(max=deltas.shape[1] - 1)  # one shared column where classes share their deltas
-        references = torch.cat([r.boxes for r in regions])[positive]
-        goals = torch.cat([r.goals for r in regions])[positive]
-        box_sum = self.box_loss(deltas[positive, column], references, goals, ROI_CODER)
-        return {"roi_class": classification, "roi_box": box_sum / count}
+        classification = F.cross_entropy(logits.float(), labels, reduction="sum")
+        parts = deltas.split([len(r.boxes) for r in regions])
+        positive = torch.cat([part[: r.positives] for part, r in zip(parts, regions)])
+        classes = torch.cat([r.labels[: r.positives] for r in regions])
+        column = classes.clamp(max=deltas.shape[1] - 1)  # one shared column where classes share their deltas
+        own = positive.gather(1, column[:, None, None].expand(-1, 1, 4)).squeeze(1)
+        references = torch.cat([r.boxes[: r.positives] for r in regions])
+        goals = torch.cat([r.goals[: r.positives] for r in regions])
+        box_sum = self.box_loss(own, references, goals, ROI_CODER)
+        count = torch.full((), len(labels), device=labels.device)
+        return LossSums({"roi_class": classification, "roi_box": box_sum}, count)
 
     @torch.no_grad()
     def detect(
@@ -136,15 +146,19 @@ class RoIStage(nn.Module):
     def select(
         self, logits: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size], original_sizes: list[Size]
     ) -> list[Detections]:
-        """The detections among the predictions for all proposals. Boxes are decoded only where a class scores."""
-        scores = logits.float().softmax(1)[:, :-1]
-        row, label = (scores > self.limits.score).nonzero(as_tuple=True)
-        column = label.clamp(max=deltas.shape[1] - 1)  # one column where classes share their boxes
-        boxes = ROI_CODER.decode(deltas[row, column], torch.cat(proposals)[row])
-        ends = torch.tensor([len(p) for p in proposals], device=row.device).cumsum(0)
+        """The detections, on the host, among the predictions for all proposals. Boxes are decoded only where a class
+        scores."""
+        scores, references = logits.float().softmax(1)[:, :-1], torch.cat(proposals)
+        last = deltas.shape[1] - 1  # one column where classes share their boxes
+
+        def decode(row: Tensor, label: Tensor) -> Tensor:
+            return ROI_CODER.decode(deltas[row, label.clamp(max=last)], references[row])
+
+        found, row = fetch(scores, self.limits.score, decode)
+        ends = torch.tensor([len(p) for p in proposals]).cumsum(0)
         counts = torch.bucketize(row, ends, right=True).bincount(minlength=len(proposals)).tolist()
-        detections, found = [], Candidates(boxes, scores[row, label], label)
-        for some, size, original in zip(torch.arange(len(row), device=row.device).split(counts), sizes, original_sizes):
+        detections = []
+        for some, size, original in zip(torch.arange(len(row)).split(counts), sizes, original_sizes):
             inside = within(found.take(some), size)
             detections.append(to_detections(strongest(inside, self.limits.nms, self.limits.count), size, original))
         return detections

@@ -15,11 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.norm import conv_norm
-from detection import parallel
 from detection.geometry.anchors import AnchorGenerator
 from detection.geometry.box_coder import BoxCoder
-from detection.model.assign import NEGATIVE, POSITIVE, Matcher, Sampler, generators
-from detection.model.losses import BoxLoss
+from detection.model.assign import IGNORED, POSITIVE, Matcher, Sampler, generators
+from detection.model.losses import BoxLoss, LossSums
 from detection.records import Target
 
 
@@ -74,29 +73,28 @@ class RPN(nn.Module):
         logits, deltas = self.head(maps)
         return RPNOutput(logits, deltas, self.anchors([(x.shape[-2], x.shape[-1]) for x in maps]))
 
-    def losses(self, output: RPNOutput, targets: list[Target], seeds: list[int] | None = None) -> dict[str, Tensor]:
-        """`rpn_objectness` and `rpn_box`, both over the number of anchors sampled in the batch, as in torchvision; in
-        training over that of all processes' batches."""
+    def losses(self, output: RPNOutput, targets: list[Target], seeds: list[int] | None = None) -> LossSums:
+        """`rpn_objectness` and `rpn_box`, both summed over the anchors sampled in the batch; the mean over these is
+        torchvision's loss."""
         random = generators(seeds, len(targets), output.logits[0].device)
         anchors = torch.cat(output.anchors)
         logits, deltas = torch.cat(output.logits, 1), torch.cat(output.deltas, 1)
-        sampled_logits, wanted, box_sum, count = [], [], deltas.new_zeros((), dtype=torch.float32), 0
+        sampled_logits, labels, box_sum = [], [], deltas.new_zeros((), dtype=torch.float32)
         for image, target in enumerate(targets):
-            labels, matched = self.matcher(anchors, target)
-            positive, negative = self.sampler(labels, random[image])
-            rows = torch.cat([positive, negative])
+            label_of, matched = self.matcher(anchors, target)
+            rows, sampled = self.sampler(label_of, random[image])
             sampled_logits.append(logits[image, rows])
-            wanted.append(logits.new_full((len(rows),), NEGATIVE, dtype=torch.float32))
-            wanted[-1][: len(positive)] = POSITIVE
-            count += len(rows)
-            references = anchors[positive]
-            goals = goal_boxes(target, matched[positive])
-            box_sum = box_sum + self.box_loss(deltas[image, positive], references, goals, self.coder)
-        objectness = F.binary_cross_entropy_with_logits(
-            torch.cat(sampled_logits).float(), torch.cat(wanted), reduction="sum"
+            labels.append(sampled)
+            likely = rows[: self.sampler.most_positive]
+            goals, positive = goal_boxes(target, matched[likely]), sampled[: len(likely)] == POSITIVE
+            box_sum = box_sum + self.box_loss(deltas[image, likely], anchors[likely], goals, self.coder, positive)
+        wanted = torch.cat(labels)
+        each = F.binary_cross_entropy_with_logits(
+            torch.cat(sampled_logits).float(), (wanted == POSITIVE).float(), reduction="none"
         )
-        share = parallel.share_of(count, deltas.device) if self.training else max(count, 1)
-        return {"rpn_objectness": objectness / share, "rpn_box": box_sum / share}
+        counted = wanted != IGNORED
+        objectness = torch.where(counted, each, 0.0).sum()
+        return LossSums({"rpn_objectness": objectness, "rpn_box": box_sum}, counted.sum())
 
 
 def goal_boxes(target: Target, rows: Tensor) -> Tensor:

@@ -30,13 +30,8 @@ def fuse(found: Candidates, nms: float, count: int, size: Size) -> Candidates:
         return found
     height, width = size
     sides = torch.tensor([width, height, width, height], dtype=torch.float64)
-    relative = (found.boxes.cpu().double() / sides).clamp(0, 1)
-    scores, labels = found.scores.cpu().double().numpy(), found.labels.cpu().numpy()
+    relative = (found.boxes.double() / sides).clamp(0, 1)
+    scores, labels = found.scores.double().numpy(), found.labels.numpy()
     boxes, scores, labels = weighted_boxes_fusion([relative.numpy()], [scores], [labels], iou_thr=nms, conf_type="max")
-    device = found.boxes.device
     fused = (torch.from_numpy(boxes[:count]) * sides).float()
-    return Candidates(
-        fused.to(device),
-        torch.from_numpy(scores[:count]).float().to(device),
-        torch.from_numpy(labels[:count]).long().to(device),
-    )
+    return Candidates(fused, torch.from_numpy(scores[:count]).float(), torch.from_numpy(labels[:count]).long())

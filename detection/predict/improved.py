@@ -24,6 +24,7 @@ from detection.predict.passes import look, passes_of, propose, score
 from detection.predict.soft_nms import soften
 from detection.predict.voting import vote
 from detection.records import Detections, Size
+from detection.transfer import on_host
 
 SUPPRESSIONS = {
     "nms": lambda found, nms, limits, size: strongest(found, nms, limits.count),
@@ -124,10 +125,11 @@ class ImprovedDetector:
 
 
 def refined(boxes: Tensor, scores: Tensor, size: Size) -> Tensor:
-    """(R', 4) regions to score next: each region's box of its best class, within the image; empty ones are dropped."""
+    """(R', 4) regions to score next: each region's box of its best class, within the image; empty ones are dropped.
+    On the host."""
     column = scores.argmax(1).clamp(max=boxes.shape[1] - 1)
     rows = torch.arange(len(boxes), device=boxes.device)
-    regressed = clip(boxes[rows, column], size)
+    regressed = on_host(clip(boxes[rows, column], size))[0]
     return regressed[larger_than(regressed, 0.0)]
 
 

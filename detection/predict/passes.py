@@ -1,7 +1,7 @@
 """Regions of one image seen several times: at many scales, mirrored, by many models.
 
 frame    size (height, width) of the pixels in which regions and boxes travel: the first model's input
-regions  (R, 4) in the frame
+regions  (R, 4) in the frame, on the host: which scale and which map serves each is decided there, and no pass waits
 pass     one model on one orientation of the image
 """
 
@@ -20,6 +20,7 @@ from detection.model.roi_pool import CANONICAL_SIZE
 from detection.model.roi_stage import RoIStage
 from detection.predict.detector import Detector, to_sample
 from detection.records import Batch, Size, collate
+from detection.transfer import on_host, to_device
 
 UNION_NMS = 0.7
 """IoU of the suppression among the proposals of several models: the RPN's own."""
@@ -75,7 +76,7 @@ def passes_of(detector: Detector, image: np.ndarray, plain: View, scales: Sequen
 def propose(detectors: Sequence[Detector], plain: Sequence[View], frame: Size) -> Tensor:
     """(R, 4) proposals of all models in the frame, best first; among several models one suppresses another's.
 
-    At most as many as the first model keeps alone.
+    At most as many as the first model keeps alone. On the host.
     """
     boxes, logits = [], []
     for detector, view in zip(detectors, plain):
@@ -83,10 +84,10 @@ def propose(detectors: Sequence[Detector], plain: Sequence[View], frame: Size) -
         found = model.propose(model.rpn(view.maps), view.batch, model.test_limits)[0]
         boxes.append(rescale(found.boxes, view.size, frame))
         logits.append(found.logits)
+    union, scores = on_host(torch.cat(boxes), torch.cat(logits))
     if len(boxes) == 1:
-        return boxes[0]
-    union, scores = torch.cat(boxes), torch.cat(logits)
-    together = torch.zeros(len(union), dtype=torch.int64, device=union.device)
+        return union
+    together = torch.zeros(len(union), dtype=torch.int64)
     return union[suppress(union, scores, together, UNION_NMS, detectors[0].model.test_limits.after)]
 
 
@@ -102,7 +103,7 @@ def score(passes: Sequence[Pass], regions: Tensor, frame: Size) -> tuple[Tensor,
 def _score_once(one: Pass, regions: Tensor, frame: Size) -> tuple[Tensor, Tensor]:
     seen = mirror(regions, frame[1]) if one.mirrored else regions
     stage = one.detector.model.roi_stage
-    boxes, scores = stage.read(_merged_feature(one, stage, seen, frame), seen)
+    boxes, scores = stage.read(_merged_feature(one, stage, seen, frame), to_device(seen, one.detector.device))
     return mirror(boxes, frame[1]) if one.mirrored else boxes, scores
 
 
@@ -110,11 +111,13 @@ def _merged_feature(one: Pass, stage: RoIStage, regions: Tensor, frame: Size) ->
     """(R, F): the larger of each region's features at its two scales, element by element (maxout: Ren et al. 2015b,
     "Object detection networks on convolutional feature maps")."""
     chosen = two_scales(regions, frame, [view.size for view in one.views])
-    merged = regions.new_full((len(regions), stage.predictor.scores.in_features), -torch.inf)
+    device, length = one.detector.device, stage.predictor.scores.in_features
+    merged = torch.full((len(regions), length), -torch.inf, device=device)
     for view, takes in zip(one.views, chosen.unbind(1)):
         rows = takes.nonzero().squeeze(1)
         at_scale = rescale(regions[rows], frame, view.size)
         feature = stage.features(one.detector.model.region_maps(view.maps), [at_scale], [view.size])
+        rows = to_device(rows, device)
         merged[rows] = torch.maximum(merged[rows], feature)
     return merged
 
@@ -123,8 +126,8 @@ def two_scales(regions: Tensor, frame: Size, sizes: Sequence[Size]) -> Tensor:
     """(R, S) bool, two an image size in each row: where the region's area is closest to 224 x 224 pixels (He et al.
     2014, SPP-net, section 4.1), and the better of the neighbours of that one. `sizes` rise; of one size there is one.
     """
-    ratios = regions.new_tensor([height * width / (frame[0] * frame[1]) for height, width in sizes])
-    distance = (area(regions)[:, None] * ratios - CANONICAL_SIZE**2).abs()  # (R, S)
+    ratios = [height * width / (frame[0] * frame[1]) for height, width in sizes]
+    distance = torch.stack([(area(regions) * ratio - CANONICAL_SIZE**2).abs() for ratio in ratios], 1)  # (R, S)
     best = distance.argmin(1, keepdim=True) + 1  # a column beyond each end, below, gives the outer scales neighbours
     fenced = torch.nn.functional.pad(distance, (1, 1), value=torch.inf)
     below, above = fenced.gather(1, best - 1), fenced.gather(1, best + 1)

@@ -91,7 +91,9 @@ def test_no_truth_and_no_boxes():
 @given(st.lists(st.sampled_from([-1, 0, 1]), max_size=60), st.integers(0, 20), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
 def test_sampler_never_takes_too_many_and_fills_up(values, count, fraction):
     labels = torch.tensor(values, dtype=torch.int8)
-    positive, negative = Sampler(count, fraction)(labels)
+    rows, found = Sampler(count, fraction)(labels)
+    assert len(rows) == min(count, len(labels)) and found.tolist() == sorted(found.tolist(), reverse=True)
+    positive, negative = rows[found == POSITIVE], rows[found == NEGATIVE]
     assert (labels[positive] == POSITIVE).all() and (labels[negative] == NEGATIVE).all()
     assert len(positive) == min(values.count(1), int(count * fraction))
     assert len(negative) == min(values.count(0), count - len(positive))
@@ -101,10 +103,19 @@ def test_sampler_never_takes_too_many_and_fills_up(values, count, fraction):
 def test_sampler_draws_at_random():
     labels = torch.zeros(1000, dtype=torch.int8)
     torch.manual_seed(0)
-    first, second = (Sampler(10, 0.5)(labels)[1].tolist() for _ in range(2))
+    first, second = (Sampler(10, 0.5)(labels)[0].tolist() for _ in range(2))
     assert first != second
     torch.manual_seed(0)
-    assert Sampler(10, 0.5)(labels)[1].tolist() == first
+    assert Sampler(10, 0.5)(labels)[0].tolist() == first
+
+
+def test_sampler_takes_each_as_often():
+    labels = torch.tensor([POSITIVE] * 6 + [NEGATIVE] * 8 + [IGNORED] * 2, dtype=torch.int8)
+    taken, generator = torch.zeros(16), torch.Generator().manual_seed(0)
+    for _ in range(2000):
+        taken[Sampler(8, 0.5)(labels, generator)[0]] += 1
+    expected = torch.tensor([2000 * 4 / 6] * 6 + [2000 * 4 / 8] * 8 + [0.0] * 2)
+    assert ((taken - expected).abs() <= 100).all()  # a deviation is at most 22
 
 
 @pytest.mark.parametrize("best_for_each", [True, False])
