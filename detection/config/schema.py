@@ -129,8 +129,11 @@ class ModelConfig:
     """The network."""
 
     architecture: Literal["fpn", "c4", "dc5", "vgg16"] = "fpn"
-    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "vgg16", "vgg16_bn"] = "resnet50"
-    """vgg16 and vgg16_bn, the same with batch norm, go with architecture vgg16, the others with the other three"""
+    backbone: Literal[
+        "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "plain18", "plain34", "vgg16", "vgg16_bn"
+    ] = "resnet50"
+    """vgg16 and vgg16_bn, the same with norms, go with architecture vgg16, the others with the other three; plain nets
+    are ResNets without shortcuts, whose weights `frcnn pretrain` makes"""
     weights: str | None = "IMAGENET1K_V1"
     """torchvision's name of backbone weights, a file with backbone weights or a detector's checkpoint; null: none"""
     norm: Literal["auto", "frozen", "batch", "sync", "group"] = "auto"

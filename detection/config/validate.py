@@ -126,7 +126,7 @@ def _model(model: ModelConfig) -> None:
         True,
         f"has no meaning: {model.backbone} has no blocks",
     )
-    shallow = vgg or model.backbone in ("resnet18", "resnet34")
+    shallow = vgg or name.endswith(("18", "34"))
     _require(
         not (shallow and model.stride_in_1x1),
         "model.stride_in_1x1",
