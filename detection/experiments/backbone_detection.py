@@ -194,6 +194,14 @@ def row_file(plan: DetectionPlan, net: str, row: ComparedRow, seed: int) -> Path
     return plan.runs / "tested" / folder / f"{seed}.json"
 
 
+def rows_of_seeds(plan: DetectionPlan, net: str, row: ComparedRow) -> list[Path]:
+    """The files of a row that is tested to the end, else none."""
+    if not is_trained(plan, net, row.variant):
+        return []
+    files = [row_file(plan, net, row, seed) for seed in (plan.seeds[:1] if row.ensemble else plan.seeds)]
+    return files if all(file.with_name(f"{file.stem}_time.json").exists() for file in files) else []
+
+
 def tested_row(plan: DetectionPlan, net: str, row: ComparedRow, index: AnnotationIndex, say: Say) -> list[Tested]:
     """The detections of a row on the test split, one for each seed, or one of all together."""
     rate = read_rate(plan, net)

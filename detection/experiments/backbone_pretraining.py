@@ -3,6 +3,7 @@
 RUNS/rates/NET/ITERATIONS/RATE   runs that try a learning rate
 RUNS/rates/NET.json              what they found
 RUNS/pretrain/NET                the run with the rate chosen: error.json, backbone.pt
+RUNS/pretrain/NET/right.npy      which images of the reported split the net is right about, for paired statistics
 
 Nothing is chosen on the split that is reported: rates, and which evaluation `best.pt` is of, are chosen on images held
 out of the training split; the data's own validation split is measured once, with `best.pt`.
@@ -10,17 +11,23 @@ out of the training split; the data's own validation split is measured once, wit
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from detection import parallel
 from detection.atomic import write_atomically
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import config_parser, read_config
-from detection.engine.class_images import ClassSplits, load_class_splits
+from detection.engine.class_images import ClassSplits, load_class_splits, view_of
+from detection.engine.class_testing import scores_of
 from detection.engine.classifier import pretrain, with_net
+from detection.engine.restore import load_classifier
 from detection.engine.settings import refuse_other_settings
 from detection.errors import DivergedError, InputError
 
@@ -75,11 +82,28 @@ def pretrain_all(
         refuse_other_settings(run)
         say(f"{net}: pretraining with a learning rate of {found.chosen:g}")
         pretrain(run, splits)
+        _write_right(Path(run.output), run, splits)
 
 
 def finished(runs: Path, net: str) -> bool:
-    """Whether the net is pretrained to the end: its backbone is what a run writes last."""
-    return (runs / "pretrain" / net / "backbone.pt").exists()
+    """Whether the net is pretrained and measured to the end."""
+    return (runs / "pretrain" / net / "right.npy").exists()
+
+
+def read_right(runs: Path, net: str) -> np.ndarray:
+    """(N,) bool: the images of the reported split whose class `best.pt` names."""
+    found: np.ndarray = np.load(runs / "pretrain" / net / "right.npy", allow_pickle=False)
+    return found
+
+
+def _write_right(folder: Path, run: PretrainConfig, splits: ClassSplits) -> None:
+    assert splits.test is not None
+    classifier = load_classifier(str(folder / "best.pt"), parallel.choose_device(run.device))
+    view = view_of(run.evaluate, run.input)
+    scores = scores_of(classifier, splits.test, view, run.evaluate.batch, run.input.workers)
+    buffer = io.BytesIO()
+    np.save(buffer, scores.argmax(1).numpy() == splits.test.labels)
+    write_atomically(folder / "right.npy", buffer.getvalue())
 
 
 def read_rates(runs: Path, net: str) -> Rates:
