@@ -1,4 +1,5 @@
-"""Classifiers by name: resnet18..152 and plain18..152 for ImageNet, cifar_resnetN and cifar_plainN for 32x32 images."""
+"""Classifiers by name: resnet18..152, plain18..152, vgg16 and vgg16_bn for ImageNet, cifar_resnetN and cifar_plainN for
+32x32 images."""
 
 from __future__ import annotations
 
@@ -8,23 +9,31 @@ from dataclasses import dataclass
 from backbones.blocks import SHORTCUTS, BlockOptions
 from backbones.cifar import CifarNet, check_depth
 from backbones.resnet import LAYOUTS, ResNet
+from backbones.vgg import VGG16
 
-Net = ResNet | CifarNet
+Net = ResNet | CifarNet | VGG16
 
-KNOWN = f"{', '.join(LAYOUTS)}, the same as plain18 ..., cifar_resnetN and cifar_plainN for any N = 6n+2"
+KNOWN = (
+    f"{', '.join(LAYOUTS)}, the same as plain18 ..., vgg16, vgg16_bn, cifar_resnetN and cifar_plainN for any N = 6n+2"
+)
 
 
 @dataclass(frozen=True)
 class NetName:
-    """What a name says. cifar: for 32x32 images; plain: without shortcuts."""
+    """What a name says. cifar: for 32x32 images; plain: without shortcuts, as VGG is too; normed: norms follow its
+    convolutions."""
 
     cifar: bool
     plain: bool
     depth: int
+    vgg: bool = False
+    normed: bool = True
 
     @classmethod
     def parse(cls, name: str) -> NetName:
         """Raises `ValueError` that says what is wrong with `name`."""
+        if name in ("vgg16", "vgg16_bn"):
+            return cls(False, True, 16, vgg=True, normed=name == "vgg16_bn")
         found = re.fullmatch(r"(cifar_)?(resnet|plain)(\d+)", name)
         if not found:
             raise ValueError(f"net {name!r} is unknown; known are {KNOWN}")
@@ -45,7 +54,8 @@ class NetName:
         """
         if self.plain:
             if asked not in (None, "none"):
-                raise ValueError(f"shortcut {asked}: a plain net has no shortcuts; name a resnet, or leave it out")
+                net = "vgg16" if self.vgg else "a plain net"
+                raise ValueError(f"shortcut {asked}: {net} has no shortcuts; name a resnet, or leave it out")
             return "none"
         options = [key for key in SHORTCUTS if key != "none"]
         if asked is not None and asked not in options:
@@ -65,10 +75,14 @@ def make_net(
     """The classifier `name` with random weights.
 
     shortcut: A, B or C, default the paper's; width: channels of the stem, default 16 for CIFAR and 64 for ImageNet.
-    Raises `ValueError` for an unknown name, a depth that is not 6n+2 and a shortcut that the net has not.
+    A VGG net has no 1x1 and does not rematerialise. Raises `ValueError` for an unknown name, a depth that is not 6n+2
+    and a shortcut that the net has not.
     """
     parsed = NetName.parse(name)
-    options = BlockOptions(norm, stride_in_1x1, parsed.shortcut(shortcut))
+    shortcut = parsed.shortcut(shortcut)
+    if parsed.vgg:
+        return VGG16(width or 64, classes, norm=norm if parsed.normed else None)
+    options = BlockOptions(norm, stride_in_1x1, shortcut)
     if parsed.cifar:
         return CifarNet(parsed.depth, classes, width or 16, options, rematerialise)
     layout = f"resnet{parsed.depth}"
@@ -76,7 +90,16 @@ def make_net(
 
 
 def stages_of(net: Net) -> dict[str, list[str]]:
-    """Stage -> the names of its child modules, from the image to the classifier."""
+    """Stage -> the paths of its modules, from the image to the classifier."""
+    if isinstance(net, VGG16):
+        names = [name for name, _ in net.features.named_children()]
+        stages = {f"stage {n}": [f"features.{names[i]}" for i in stage] for n, stage in enumerate(net.stages, start=1)}
+        return {**stages, "classifier": ["classifier"]}
     stages = {"stem": ["conv1", "bn1"]}
     stages |= {f"stage {i + 1}": [f"layer{i}"] for i in range(1, 5) if getattr(net, f"layer{i}", None) is not None}
     return {**stages, "classifier": ["fc" if isinstance(net, ResNet) else "linear"]}
+
+
+def within(path: str, modules: list[str]) -> bool:
+    """Whether `path` is that of one of the modules or of a part of one."""
+    return any(path == module or path.startswith(f"{module}.") for module in modules)

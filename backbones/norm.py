@@ -134,6 +134,8 @@ def recompute_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
     them: running statistics are a moving average that remembers weights of earlier steps.
     """
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
     before, training = [norm.momentum for norm in norms], net.training
     for norm in norms:
         norm.reset_running_stats()

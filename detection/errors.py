@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend."""
+"""The exception for what a user can mend."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ class InputError(ValueError):
         if len(message) > LONGEST:
             message = f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}"
         super().__init__(message)
+
+
+class DivergedError(InputError):
+    """A loss or gradient is not finite: with these settings a net does not learn."""
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
 from backbones.analysis.layers import blocks_of, main_path
-from backbones.nets import Net, stages_of
+from backbones.nets import Net, stages_of, within
 
 FLOAT32 = 4
 """Bytes of a number."""
@@ -51,6 +51,7 @@ class Published:
 
 
 PAPER = {
+    "vgg16": Published(138, 0, 15.3),
     "plain18": Published(None, 1, 1.8),
     "plain34": Published(None, 1, 3.6),
     "resnet18": Published(11.7, 1, 1.8),
@@ -65,9 +66,11 @@ PAPER = {
     "cifar_resnet110": Published(1.7, 1, None),
     "cifar_resnet1202": Published(19.4, 1, None),
 }
-"""Net -> its published size. Multiply-adds from table 1 (224 pixels), CIFAR parameters from table 6; ImageNet
-parameters are not in the paper but those of its nets everywhere since. The paper's bottlenecks halve the map in their
-first 1x1 (`make_net(..., stride_in_1x1=True)`): 3.86, 7.57 and 11.28 there; torchvision's 3x3 costs 4.09 for the 50."""
+"""Net -> its published size. Multiply-adds from table 1 and the introduction (224 pixels), CIFAR parameters from table
+6, VGG-16's from Simonyan & Zisserman 2014, table 2; the others are not in the paper but those of its nets everywhere
+since. VGG-16's multiply-adds leave out its fully connected layers, 0.12 more. The paper's bottlenecks halve the map in
+their first 1x1 (`make_net(..., stride_in_1x1=True)`): 3.86, 7.57 and 11.28 there; torchvision's 3x3 costs 4.09 for the
+50."""
 
 
 def complexity(net: Net, size: int | tuple[int, int]) -> Complexity:
@@ -77,7 +80,7 @@ def complexity(net: Net, size: int | tuple[int, int]) -> Complexity:
     """
     size = (size, size) if isinstance(size, int) else size
     blocks, parameters = blocks_of(net), sum(p.numel() for p in net.parameters())
-    stages = [sum(name.split(".")[0] in children for name in blocks) for children in stages_of(net).values()]
+    stages = [sum(within(name, modules) for name in blocks) for modules in stages_of(net).values()]
     # Two images and three: batch norm refuses one whose last map is a single pixel, and the difference leaves out
     # what is kept once for a batch.
     twin = copy.deepcopy(net).to("meta", torch.float32).train()

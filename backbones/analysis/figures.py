@@ -75,15 +75,15 @@ def error_curves(
 ) -> Figure:
     """Training (thin, dashed) and test errors (bold) over iterations, as in figures 1, 4 and 6 of He et al. 2015.
 
-    Plain nets, those with "plain" in their name, are on the left and the others on the right of one y axis; a family
-    alone has one panel. Nets that differ in nothing else share a colour. limits: of the y axis, in percent.
+    Plain nets and VGG, by their names, are on the left and the others on the right of one y axis; a family alone has
+    one panel. Nets that differ in nothing else share a colour. limits: of the y axis, in percent.
     held_out: what the legend calls the images that were not trained on.
     Raises `ValueError` for no runs.
     """
     _check_any(runs)
     families = {
-        "plain nets": {name: run for name, run in runs.items() if "plain" in name},
-        "residual nets": {name: run for name, run in runs.items() if "plain" not in name},
+        "plain nets": {name: run for name, run in runs.items() if _without_shortcuts(name)},
+        "residual nets": {name: run for name, run in runs.items() if not _without_shortcuts(name)},
     }
     families = {family: members for family, members in families.items() if members}
     colours = _colours(runs)
@@ -104,6 +104,28 @@ def error_curves(
         _legend(panel, [*panel.get_legend_handles_labels()[0], *styles])
     if limits is not None:
         panels[0].set_ylim(*limits)
+    return figure
+
+
+def _without_shortcuts(name: str) -> bool:
+    return "plain" in name or "vgg" in name
+
+
+def cost_figure(points: Mapping[str, tuple[float, Sequence[float]]], title: str, x: str, y: str) -> Figure:
+    """What nets achieve over what they cost, on a logarithmic x axis: a dot for each training run and the name at their
+    mean. points: net -> its cost and its values. Raises `ValueError` for no points."""
+    _check_any(points)
+    figure = _figure(2, 1, title)
+    panel = figure.subplots()
+    colours = _colours(points)
+    for name, (cost, values) in points.items():
+        mark = "x" if _without_shortcuts(name) else "o"
+        panel.plot([cost] * len(values), list(values), mark, color=colours[name], markersize=5)
+        mean = float(np.mean(values))
+        panel.annotate(name, (cost, mean), xytext=(7, -3), textcoords="offset points", size=8, color=colours[name])
+    panel.set_xscale("log")
+    panel.margins(x=0.2)
+    _dress(panel, "", x, y)
     return figure
 
 

@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from backbones.analysis.layers import main_path, weighted_layers
 from backbones.modes import in_mode
-from backbones.nets import Net, stages_of
+from backbones.nets import Net, stages_of, within
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def gradient_norms(net: Net, pixels: Tensor, labels: Tensor, relative: bool = Fa
     """
     squares = _squares(net, pixels, labels)
     norms = {}
-    for stage, children in stages_of(net).items():
-        own = [value for name, value in squares.items() if name.split(".")[0] in children]
+    for stage, modules in stages_of(net).items():
+        own = [value for name, value in squares.items() if within(name, modules)]
         total = _Squares(sum(s.gradient for s in own), sum(s.weight for s in own))
         norms[stage] = _norm(total, relative)
     return norms

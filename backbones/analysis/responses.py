@@ -18,6 +18,7 @@ from backbones.analysis.layers import main_path
 from backbones.modes import in_mode
 from backbones.nets import Net
 from backbones.norm import FrozenNorm
+from backbones.vgg import VGG16
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def layer_responses(net: Net, batches: Iterable[Tensor]) -> list[Response]:
     """The response of every 3x3 layer of `net` in evaluation mode, from the image to the classifier.
 
     batches: normalised float images (B, 3, H, W), brought to the device of the net. The net's mode is restored.
-    Raises `ValueError` for a net with frozen norms and where `batches` is empty.
+    Raises `ValueError` for a net with frozen norms or without any, and where `batches` is empty.
     """
     norms = _norms_of_3x3(net)
     moments = {name: _Moments() for name in norms}
@@ -73,14 +74,25 @@ def _norms_of_3x3(net: Net) -> dict[str, nn.Module]:
     norms = {}
     for name, layer in main_path(net).items():
         if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
-            head, _, number = name.rpartition("conv")
-            norms[name] = net.get_submodule(f"{head}bn{number}")
+            norms[name] = net.get_submodule(_norm_behind(net, name))
             if isinstance(norms[name], FrozenNorm):
                 raise ValueError(
                     f"{name} has a frozen norm, which is folded into it and leaves no response to see; "
                     f"load the weights into a net of norm batch"
                 )
     return norms
+
+
+def _norm_behind(net: Net, name: str) -> str:
+    """Path of the norm that follows the convolution `name`."""
+    if not isinstance(net, VGG16):
+        head, _, number = name.rpartition("conv")
+        return f"{head}bn{number}"
+    head, _, number = name.rpartition(".")
+    follower = f"{head}.{int(number) + 1}"
+    if isinstance(net.get_submodule(follower), nn.ReLU):
+        raise ValueError(f"{name} has no norm behind it, after which its response is seen; give a vgg16_bn")
+    return follower
 
 
 @contextlib.contextmanager

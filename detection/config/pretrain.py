@@ -47,16 +47,17 @@ class NetConfig:
     """The network."""
 
     name: str = "resnet50"
-    """resnet18 to resnet152, plain18 to plain152, or cifar_resnetN and cifar_plainN with N = 6n+2"""
+    """resnet18 to resnet152, plain18 to plain152, vgg16, vgg16_bn, or cifar_resnetN and cifar_plainN with N = 6n+2"""
     shortcut: Literal["A", "B", "C"] | None = None
     """A: zero-padded identity, B: projection where the size changes, C: all projections; default A for CIFAR, else B"""
     width: int | None = None
-    """channels of the stem; default 64, for CIFAR 16"""
+    """channels of the stem, for vgg16 of conv1_x; default 64, for CIFAR 16"""
     norm: Literal["batch", "sync", "group"] = "batch"
+    """norm after each convolution; vgg16 has none"""
     stride_in_1x1: bool = False
     """bottlenecks halve the map in their first 1x1 (the paper) instead of the 3x3 (torchvision)"""
     rematerialise: bool = False
-    """keep few activations and compute the others again: less memory, a third more time"""
+    """keep few activations and compute the others again: less memory, a third more time; not for vgg16"""
     weights: str | None = None
     """file with weights to begin from; null: random ones"""
 
@@ -116,7 +117,7 @@ class PretrainConfig:
     """go on from the last checkpoint in `output`"""
     statistics: int = 0
     """training images over which the best net's batch norm statistics are computed anew at the end, into
-    `backbone.pt`; 0: not"""
+    `backbone.pt`; 0: not; a net without batch norms is written as it is"""
     dataset: ClassDatasetConfig = field(default_factory=ClassDatasetConfig)
     input: CropConfig = field(default_factory=CropConfig)
     net: NetConfig = field(default_factory=NetConfig)

@@ -131,11 +131,15 @@ class ModelConfig:
     """The network."""
 
     architecture: Literal["fpn", "c4", "dc5", "vgg16"] = "fpn"
-    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "vgg16"] = "resnet50"
+    backbone: Literal[
+        "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "plain18", "plain34", "vgg16", "vgg16_bn"
+    ] = "resnet50"
+    """vgg16 and vgg16_bn, the same with norms, go with architecture vgg16, the others with the other three; plain nets
+    are ResNets without shortcuts, whose weights `frcnn pretrain` makes"""
     weights: str | None = "IMAGENET1K_V1"
     """torchvision's name of backbone weights, a file with backbone weights or a detector's checkpoint; null: none"""
     norm: Literal["auto", "frozen", "batch", "sync", "group"] = "auto"
-    """auto: frozen with weights, batch without"""
+    """auto: frozen with weights, batch without; vgg16 has none"""
     freeze: int | None = None
     """stages frozen, 1 (the stem) to 5; default 2 with weights, 0 without"""
     stride_in_1x1: bool = False

@@ -54,6 +54,7 @@ def validate_pretrain(config: PretrainConfig) -> None:
     data, crop, net, view = config.dataset, config.input, config.net, config.evaluate
     _run(config.seed, data.val, config.train)
     _require(net.width is None or net.width >= 1, "net.width", net.width, "must be 1 or more")
+    _vgg(config)
     _require(data.hold_out is None or data.hold_out >= 1, "dataset.hold_out", data.hold_out, "must be 1 or more")
     _require(crop.crop >= 8, "input.crop", crop.crop, "must be 8 or more")
     sides = crop.short_sides
@@ -96,9 +97,18 @@ def _processes(processes: int, workers: int | None) -> None:
     _require(workers is None or workers >= 0, "input.workers", workers, "must be 0 or more")
 
 
+def _vgg(config: PretrainConfig) -> None:
+    """What a VGG net has not."""
+    net, crop = config.net, config.input.crop
+    if net.name.startswith("vgg"):
+        _require(not net.rematerialise, "net.rematerialise", True, f"has no meaning: {net.name} has no blocks")
+        _require(not net.stride_in_1x1, "net.stride_in_1x1", True, f"has no meaning: {net.name} has no 1x1")
+        _require(crop >= 16, "input.crop", crop, f"must be 16 or more for {net.name}, which halves it four times")
+
+
 def _batch_norm(config: PretrainConfig) -> None:
     """One image has no variance where its map is a single pixel."""
-    if config.net.norm == "group":
+    if config.net.norm == "group" or config.net.name == "vgg16":
         return
     train, need = config.train, "2 or more images with batch norms; raise it, or use net.norm group"
     _require(train.batch >= 2 * train.accumulate, "train.batch", train.batch, f"must give each pass {need}")
@@ -106,14 +116,22 @@ def _batch_norm(config: PretrainConfig) -> None:
 
 
 def _model(model: ModelConfig) -> None:
-    vgg = model.backbone == "vgg16"
+    name = model.backbone
+    vgg, normed = name.startswith("vgg16"), name != "vgg16"
     _require(
         vgg == (model.architecture == "vgg16"),
         "model.backbone",
         model.backbone,
-        f"does not go with model.architecture {model.architecture}; vgg16 goes with vgg16, the resnets with the others",
+        f"does not go with model.architecture {model.architecture}; vgg16 and vgg16_bn go with vgg16, the resnets with "
+        "the others",
     )
-    shallow = model.backbone in ("resnet18", "resnet34")
+    _require(
+        not (vgg and model.rematerialise),
+        "model.rematerialise",
+        True,
+        f"has no meaning: {model.backbone} has no blocks",
+    )
+    shallow = vgg or name.endswith(("18", "34"))
     _require(
         not (shallow and model.stride_in_1x1),
         "model.stride_in_1x1",
@@ -121,13 +139,13 @@ def _model(model: ModelConfig) -> None:
         f"has no meaning: {model.backbone} has no 1x1",
     )
     _require(
-        not (vgg and model.norm not in ("auto", "frozen")),
+        normed or model.norm in ("auto", "frozen"),
         "model.norm",
         model.norm,
-        "has no meaning: vgg16 has no norms",
+        "has no meaning: vgg16 has no norms; vgg16_bn has",
     )
     _require(
-        not (model.weights is None and model.norm == "frozen" and not vgg),
+        not (model.weights is None and model.norm == "frozen" and normed),
         "model.norm",
         "frozen",
         "cannot train from random weights (model.weights null); use batch or group",

@@ -52,11 +52,12 @@ def pretrain(config: PretrainConfig, splits: ClassSplits | None = None) -> Findi
 
 
 def with_net(config: PretrainConfig, name: str, output: str) -> PretrainConfig:
-    """`config` for a run of another net in a folder that is gone on with; a plain net gets no shortcut.
+    """`config` for a run of another net in a folder that is gone on with; nets without shortcuts get none.
 
     Raises `InputError` for a net that does not exist.
     """
-    net = replace(config.net, name=name, shortcut=None if "plain" in name else config.net.shortcut)
+    check_net(replace(config.net, name=name, shortcut=None))
+    net = replace(config.net, name=name, shortcut=None if NetName.parse(name).plain else config.net.shortcut)
     check_net(net)
     return replace(config, output=output, resume=True, net=net)
 

@@ -20,6 +20,9 @@ from detection.errors import InputError
 from detection.model.build import build_model
 from detection.predict.detector import Detector
 
+LAST_LAYERS = ("linear.weight", "fc.weight", "classifier.6.weight")
+"""Keys of the layer that gives a CIFAR net's, a ResNet's and a VGG's class scores."""
+
 
 def load_detector(path: Path, device: torch.device) -> tuple[Detector, Config]:
     """The detector of a `best.pt` or `last.pt` with its configuration. Raises `InputError` where it cannot be one."""
@@ -75,9 +78,9 @@ def _plain_weights(name: str, shortcut: str | None, path: Path, device: torch.de
         raise InputError(f"{path}: no such file of weights")
     try:
         state = read_state(path)
-        last = state.get("linear.weight", state.get("fc.weight"))
+        last = next((state[key] for key in LAST_LAYERS if key in state), None)
         if last is None:
-            raise InputError(f"{path}: has no classifier, neither linear.weight nor fc.weight")
+            raise InputError(f"{path}: has no classifier, none of {', '.join(LAST_LAYERS)}")
         net = make_net(name, len(last), shortcut)
         load_pretrained(net, name, str(path))
     except ValueError as error:
@@ -101,7 +104,7 @@ def bottleneck_stride(path: Path) -> bool | None:
     except InputError:
         return None
     parsed = NetName.parse(net.name)
-    return None if parsed.cifar or parsed.depth < 50 else net.stride_in_1x1
+    return None if parsed.cifar or parsed.vgg or parsed.depth < 50 else net.stride_in_1x1
 
 
 def model_settings(path: Path) -> dict[str, Any]:

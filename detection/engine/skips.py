@@ -12,7 +12,7 @@ from torch import Tensor
 
 from detection import parallel
 from detection.engine.journal import Journal
-from detection.errors import InputError
+from detection.errors import DivergedError, InputError
 
 NAMED = 16
 """Images that a message names at most."""
@@ -37,7 +37,7 @@ class Skips:
         return ~wrong.any()
 
     def count_nonfinite(self, before: int, images_of: Callable[[int], list[str]]) -> int:
-        """`before` and the steps since the last look that were not finite. Raises `InputError` naming the first that
+        """`before` and the steps since the last look that were not finite. Raises `DivergedError` naming the first that
         is too many, its losses and its images; images_of: their names for an iteration, from 0."""
         steps, self._steps = self._steps, []
         if not steps:
@@ -48,7 +48,7 @@ class Skips:
             wrong = ", ".join(name for name, bad in zip(names, row) if bad)
             message = f"iteration {iteration + 1}: {wrong} not finite{_named(images_of(iteration))}"
             if before == self.nonfinite:
-                raise InputError(
+                raise DivergedError(
                     f"{message}; train.skip_nonfinite allows {self.nonfinite} such steps; lower train.lr or set "
                     "train.clip, then go on from the last checkpoint with --resume true"
                 )

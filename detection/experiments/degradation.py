@@ -33,7 +33,7 @@ def degradation(config: PretrainConfig, nets: list[str], command: list[str]) -> 
     for net, run in configs.items():
         pretrain(run, splits)
         found[net] = read_run(Path(run.output))
-    curves = {net: _curve(run) for net, run in found.items()}
+    curves = {net: curve_of(run) for net, run in found.items()}
     title = f"{config.train.iterations or ''} iterations on {Path(str(config.data)).name}".strip()
     figure = error_curves(curves, title, held_out=held_out)
     rows = {net: _summary(run) for net, run in found.items()}
@@ -56,7 +56,8 @@ def read_run(folder: Path) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _curve(run: dict[str, list[dict[str, Any]]]) -> Curve:
+def curve_of(run: dict[str, list[dict[str, Any]]]) -> Curve:
+    """The curves of what `read_run` gives."""
     train, val = run["train"], run["val"]
     return Curve(
         [row["iteration"] for row in train],

@@ -7,31 +7,25 @@ appendix B. What is done is not done again: runs go on where they stopped, rows 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from detection import parallel
-from detection.atomic import write_atomically
 from detection.config.read import config_parser, read_config
 from detection.config.schema import Config
-from detection.data.image import read_image
 from detection.data.index import AnnotationIndex
 from detection.engine.datasets import Splits, load_splits
-from detection.engine.restore import load_detector
 from detection.engine.settings import refuse_other_settings
 from detection.engine.train import train
 from detection.errors import InputError
 from detection.evaluate.compare import Comparison, Contestant, Cost, compare
-from detection.evaluate.results import read_results, to_results, write_results
 from detection.experiments.detector_cost import detector_cost
-from detection.predict.improved import ImprovedDetector, Improvements
+from detection.experiments.tested import Tested, detect_once
+from detection.predict.improved import Improvements
 
 SCALES = {"full": (200, 400, 600, 800, 1000), "mini": (96, 144, 192, 240, 288)}
 """Short sides of multi-scale testing: the paper's, and the same around the 192 pixels of the mini cells."""
@@ -129,13 +123,6 @@ def _config(file: Path, settings: list[str], output: Path) -> Config:
     return replace(config, resume=True)
 
 
-@dataclass(frozen=True)
-class _Tested:
-    file: Path
-    results: list[dict[str, Any]]
-    milliseconds: float
-
-
 def _tested(
     row: TableRow,
     runs: dict[str, Config],
@@ -143,38 +130,16 @@ def _tested(
     scale: str,
     folder: Path,
     say: Callable[[str], None],
-) -> _Tested:
-    """The row's detections and median time an image, from the disk where they are."""
+) -> Tested:
+    """The row's detections and median time an image."""
     slug = re.sub(r"[^a-z0-9]+", "_", row.name.lower()).strip("_")
-    results, timing = folder / f"{slug}.json", folder / f"{slug}_time.json"
     weights = [Path(runs[cell].output) / "best.pt" for cell in row.cells]
-    newest = max((path.stat().st_mtime for path in weights if path.exists()), default=0.0)
-    if not timing.exists() or timing.stat().st_mtime < newest:  # never tested, or trained anew since
-        say(f"{row.name}: testing on {len(index)} images")
-        found, seconds = _run(row, runs, index, scale)
-        write_results(results, found)
-        write_atomically(timing, json.dumps({"milliseconds": 1000 * statistics.median(seconds)}).encode())
-    milliseconds = json.loads(timing.read_text())["milliseconds"]
-    return _Tested(results, read_results(results), milliseconds)
-
-
-def _run(
-    row: TableRow, runs: dict[str, Config], index: AnnotationIndex, scale: str
-) -> tuple[list[dict[str, Any]], list[float]]:
+    improvements = Improvements(row.refine, scales=SCALES[scale] if row.scales else ())
     device = parallel.choose_device(runs[row.cells[0]].device)
-    detectors = [load_detector(Path(runs[cell].output) / "best.pt", device)[0] for cell in row.cells]
-    improved = ImprovedDetector(detectors, Improvements(row.refine, scales=SCALES[scale] if row.scales else ()))
-    results, seconds = [], []
-    for i in range(len(index)):
-        image = read_image(index.path(i))
-        began = time.perf_counter()
-        found = improved([image])
-        seconds.append(time.perf_counter() - began)
-        results += to_results(found, index, [i])
-    return results, seconds
+    return detect_once(row.name, weights, improvements, index, folder / f"{slug}.json", device, say)
 
 
-def _contestant(row: TableRow, tested: _Tested, runs: dict[str, Config], index: AnnotationIndex) -> Contestant:
+def _contestant(row: TableRow, tested: Tested, runs: dict[str, Config], index: AnnotationIndex) -> Contestant:
     """Parameters are of all nets together; multiply-adds of one plain pass of each."""
     costs = [detector_cost(runs[cell], len(index.class_names), index) for cell in row.cells]
     total = Cost(

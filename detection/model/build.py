@@ -57,14 +57,18 @@ def build_model(config: ModelConfig, classes: int, backbone_weights: str | None 
 
 def build_backbone(config: ModelConfig) -> ResNet | VGG16:
     """The body with random weights."""
-    if config.backbone == "vgg16":
-        return VGG16(config.width, dropout=config.roi.dropout)
     norm = config.norm
     if norm == "auto":
         norm = "batch" if config.weights is None else "frozen"
-    options = BlockOptions(norm, config.stride_in_1x1)
+    if config.architecture == "vgg16":
+        normed = config.backbone == "vgg16_bn"
+        return VGG16(config.width, dropout=config.roi.dropout, norm=norm if normed else None)
+    plain = config.backbone.startswith("plain")
+    options = BlockOptions(norm, config.stride_in_1x1, "none" if plain else "B")
     dilate = config.architecture == "dc5"
-    return ResNet(config.backbone, config.width, options, dilate, rematerialise=config.rematerialise)
+    return ResNet(
+        config.backbone.replace("plain", "resnet"), config.width, options, dilate, rematerialise=config.rematerialise
+    )
 
 
 def frozen_stages(config: ModelConfig) -> int:

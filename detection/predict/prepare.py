@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.blocks import Projection
 from backbones.norm import FrozenNorm, folded
 from detection.errors import InputError
 from detection.model.box_head import TwoFCHead
@@ -24,6 +23,9 @@ from detection.model.faster_rcnn import FasterRCNN
 
 BUCKET = 128
 """Sides of canvases are multiples of this many pixels where the network is compiled."""
+
+NORMS = (FrozenNorm, nn.modules.batchnorm._BatchNorm)
+"""Norms that a convolution can take in: those that do not depend on the image."""
 
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -67,20 +69,21 @@ def prepare(model: FasterRCNN, compiled: bool = False) -> FasterRCNN:
 def _fold(module: nn.Module) -> None:
     """Replace each convolution, with the norm that belongs to it, in place.
 
-    A norm belongs to the convolution named alike: bn1 to conv1, and in a projection the second part to the first.
+    A norm belongs to the convolution before it in a sequence, and else to the one named alike: bn1 to conv1.
     """
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Conv2d):
-            follower = "1" if isinstance(module, Projection) else name.replace("conv", "bn")
+            follower = str(int(name) + 1) if isinstance(module, nn.Sequential) else name.replace("conv", "bn")
             norm = getattr(module, follower, None) if follower != name else None
             if isinstance(norm, nn.GroupNorm):
                 continue
+            norm = norm if isinstance(norm, NORMS) else None
             setattr(module, name, folded(child, norm))
             if norm is not None:
                 setattr(module, follower, nn.Identity())
         else:
             _fold(child)
-    left = [n for n, m in module.named_children() if isinstance(m, (FrozenNorm, nn.modules.batchnorm._BatchNorm))]
+    left = [n for n, m in module.named_children() if isinstance(m, NORMS)]
     assert not left, f"norms without a convolution: {left}"
 
 

@@ -103,7 +103,8 @@ def test_what_cannot_go_together_is_refused_by_its_key(options, key):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_config_of_ours_loads_and_survives_a_checkpoint(path, tmp_path):
-    kind = PretrainConfig if path.parent.name in ("cifar10", "imagenet") else Config
+    classifier = path.parent.name in ("cifar10", "imagenet") or path.stem == "pretrain"
+    kind = PretrainConfig if classifier else Config
     config = read("--config", str(path), kind=kind)
     assert from_dict(to_dict(config), tmp_path, kind) == config
     (tmp_path / "again.yaml").write_text(to_yaml(config))

@@ -1,0 +1,222 @@
+"""Detectors fine-tuned on equal terms from the backbones of `backbone_pretraining`, and what improves the best of them.
+
+RUNS/detect/NET/RATE/SEED   one training; VARIANT-NET in place of NET for context and alternating training
+RUNS/detect/NET.json        how the rate of a net was found
+RUNS/tested/ROW/SEED.json   what the detector finds on the test split
+
+Rates and the net that is improved further are chosen by AP on the validation split; the test split is reported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from detection import parallel
+from detection.atomic import write_atomically
+from detection.config.read import config_parser, read_config
+from detection.config.schema import Config
+from detection.data.index import AnnotationIndex
+from detection.engine.datasets import Splits, load_split, load_splits
+from detection.engine.settings import refuse_other_settings
+from detection.engine.train import train
+from detection.errors import DivergedError, InputError
+from detection.experiments.tested import Tested, detect_once
+from detection.predict.improved import Improvements
+
+Say = Callable[[str], None]
+
+RATES = (0.02, 0.01, 0.005)
+SEEDS = (0, 1, 2)
+SCALES = (192, 256, 320, 384, 448)
+"""Short sides of multi-scale testing, around the 320 pixels of training as the paper's lie around 600."""
+TEST = "test"
+"""Split that is reported and decides nothing."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to train other than the plain one, by its name in folders and in the table."""
+
+    name: str = ""
+    context: bool = False
+    alternating: bool = False
+
+
+PLAIN, CONTEXT, ALTERNATING = Variant(), Variant("context", context=True), Variant("alternating", alternating=True)
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """name: in the table; variant: how its detectors were trained; ensemble: all seeds together, else one by one."""
+
+    name: str
+    variant: Variant = PLAIN
+    improvements: Improvements = Improvements()
+    ensemble: bool = False
+
+
+IMPROVED = (
+    ComparedRow("box refinement", improvements=Improvements(refine=True)),
+    ComparedRow("multi-scale", improvements=Improvements(scales=SCALES)),
+    ComparedRow("flip", improvements=Improvements(flip=True)),
+    ComparedRow("context", CONTEXT),
+    ComparedRow("refinement + context", CONTEXT, Improvements(refine=True)),
+    ComparedRow(
+        "refinement + context + multi-scale + flip", CONTEXT, Improvements(refine=True, scales=SCALES, flip=True)
+    ),
+    ComparedRow("ensemble of three", ensemble=True),
+    ComparedRow("alternating training", ALTERNATING),
+)
+
+
+@dataclass(frozen=True)
+class DetectionPlan:
+    """What is trained. configs: folder of detect_resnet.yaml and detect_vgg.yaml; settings: options for all; runs:
+    folder of everything."""
+
+    configs: Path
+    settings: list[str]
+    runs: Path
+    rates: tuple[float, ...] = RATES
+    seeds: tuple[int, ...] = SEEDS
+
+    def config(self, net: str, rate: float, seed: int, variant: Variant = PLAIN) -> Config:
+        """The config of one training, which goes on where it stopped."""
+        file = self.configs / f"detect_{'vgg' if net.startswith('vgg') else 'resnet'}.yaml"
+        if not file.is_file():
+            raise InputError(f"{file}: no such config; run this from the toolkit's checkout")
+        folder = self.runs / "detect" / "-".join(filter(None, (variant.name, net))) / f"{rate:g}" / str(seed)
+        words = [
+            *("--config", str(file), *self.settings, f"--output={folder}", f"--seed={seed}", f"--train.lr={rate}"),
+            f"--model.backbone={net}",
+            f"--model.weights={self.runs / 'pretrain' / net / 'backbone.pt'}",
+            f"--model.roi.context={str(variant.context).lower()}",
+            f"--train.mode={'alternating' if variant.alternating else 'joint'}",
+        ]
+        config = replace(read_config(config_parser("comparison.py", "", Config), words, Config), resume=True)
+        if config.dataset.val == TEST:
+            raise InputError(f"{file}: dataset.val: {TEST} is reported; let another split decide")
+        return config
+
+
+def detect_all(plan: DetectionPlan, nets: tuple[str, ...], say: Say) -> None:
+    """Train and test everything, one after another; what is done is not done again."""
+    some = plan.config(nets[0], plan.rates[0], plan.seeds[0])
+    splits = load_splits(some)
+    index, _ = load_split(some, TEST, splits.train.class_names)
+    for net in nets:
+        rate = find_rate(plan, net, splits, say)
+        for seed in plan.seeds:
+            _train(plan.config(net, rate, seed), splits, say)
+        tested_row(plan, net, ComparedRow(net), index, say)
+    best = best_residual(plan, nets)
+    if best is None:
+        return
+    say(f"{best}: the best residual net by AP on the validation split; what improves it")
+    rate = read_rate(plan, best)
+    for row in IMPROVED:
+        if row.variant != PLAIN:
+            for seed in plan.seeds:
+                _train(plan.config(best, rate, seed, row.variant), splits, say)
+        tested_row(plan, best, row, index, say)
+
+
+def find_rate(plan: DetectionPlan, net: str, splits: Splits, say: Say) -> float:
+    """The rate whose training with the first seed has the highest AP on the validation split."""
+    file = plan.runs / "detect" / f"{net}.json"
+    if file.exists():
+        return read_rate(plan, net)
+    found: dict[str, float | None] = {}
+    for rate in plan.rates:
+        config = plan.config(net, rate, plan.seeds[0])
+        diverged = Path(config.output) / "diverged.txt"
+        try:
+            if not diverged.exists():
+                _train(config, splits, say)
+                found[f"{rate:g}"] = validation_ap(config)
+                continue
+        except DivergedError as error:
+            write_atomically(diverged, f"{error}\n".encode())
+        found[f"{rate:g}"] = None
+    finite = {rate: ap for rate, ap in found.items() if ap is not None}
+    if not finite:
+        raise InputError(f"{net}: the loss became infinite with every learning rate of {plan.rates}; add smaller ones")
+    best = max(finite, key=lambda rate: finite[rate])
+    write_atomically(file, json.dumps({"chosen": float(best), "validation_ap": found}, indent=1).encode())
+    return float(best)
+
+
+def read_rate(plan: DetectionPlan, net: str) -> float:
+    """The rate that `find_rate` chose."""
+    return float(json.loads((plan.runs / "detect" / f"{net}.json").read_text())["chosen"])
+
+
+def validation_ap(config: Config) -> float:
+    return float(json.loads((Path(config.output) / "evaluation.json").read_text())["stats"]["AP"])
+
+
+def _train(config: Config, splits: Splits, say: Say) -> None:
+    refuse_other_settings(config)
+    if (Path(config.output) / "evaluation.json").exists():
+        return
+    say(f"{config.output}: training")
+    train(config, splits)
+
+
+def is_trained(plan: DetectionPlan, net: str, variant: Variant = PLAIN) -> bool:
+    """Whether all seeds are trained to the end."""
+    if not (plan.runs / "detect" / f"{net}.json").exists():
+        return False
+    configs = [plan.config(net, read_rate(plan, net), seed, variant) for seed in plan.seeds]
+    return all((Path(config.output) / "evaluation.json").exists() for config in configs)
+
+
+def best_residual(plan: DetectionPlan, nets: tuple[str, ...]) -> str | None:
+    """The residual net with the highest mean AP over seeds on the validation split; None until all are trained."""
+    residual = [net for net in nets if net.startswith("resnet")]
+    if not residual or not all(is_trained(plan, net) for net in residual):
+        return None
+
+    def mean_ap(net: str) -> float:
+        rate = read_rate(plan, net)
+        return sum(validation_ap(plan.config(net, rate, seed)) for seed in plan.seeds) / len(plan.seeds)
+
+    return max(residual, key=mean_ap)
+
+
+def row_file(plan: DetectionPlan, net: str, row: ComparedRow, seed: int) -> Path:
+    """Where the detections of a row lie; of an ensemble under its first seed."""
+    name = net if row.name == net else f"{net} {row.name}"
+    folder = name.replace(" + ", "_").replace(" ", "_").replace("-", "_")
+    return plan.runs / "tested" / folder / f"{seed}.json"
+
+
+def rows_of_seeds(plan: DetectionPlan, net: str, row: ComparedRow) -> list[Path]:
+    """The files of a row that is tested to the end, else none."""
+    if not is_trained(plan, net, row.variant):
+        return []
+    files = [row_file(plan, net, row, seed) for seed in (plan.seeds[:1] if row.ensemble else plan.seeds)]
+    return files if all(file.with_name(f"{file.stem}_time.json").exists() for file in files) else []
+
+
+def tested_row(plan: DetectionPlan, net: str, row: ComparedRow, index: AnnotationIndex, say: Say) -> list[Tested]:
+    """The detections of a row on the test split, one for each seed, or one of all together."""
+    rate = read_rate(plan, net)
+    configs = {seed: plan.config(net, rate, seed, row.variant) for seed in plan.seeds}
+    weights = {seed: Path(config.output) / "best.pt" for seed, config in configs.items()}
+    device = parallel.choose_device(configs[plan.seeds[0]].device)
+    groups = {plan.seeds[0]: list(weights.values())} if row.ensemble else {s: [w] for s, w in weights.items()}
+    return [
+        detect_once(f"{net}, {row.name}, seed {seed}", group, row.improvements, index, file, device, say)
+        for seed, group in groups.items()
+        for file in [row_file(plan, net, row, seed)]
+    ]
+
+
+def plan_as_json(plan: DetectionPlan) -> dict[str, object]:
+    """What the report says of the plan."""
+    rows = [{**asdict(row), "variant": row.variant.name} for row in IMPROVED]
+    return {"rates": plan.rates, "seeds": plan.seeds, "scales": SCALES, "improved": rows}
