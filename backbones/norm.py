@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,20 @@ from torch import Tensor, nn
 
 from backbones.convolution import convolve
 from backbones.prepared import PreparedConv2d
+
+
+@dataclass(frozen=True)
+class _Affine:
+    """scale and shift of buffers as they were; torch counts the changes of each tensor."""
+
+    buffers: tuple[Tensor, ...]
+    versions: tuple[int, ...]
+    scale: Tensor
+    shift: Tensor
+
+    def is_of(self, buffers: tuple[Tensor, ...]) -> bool:
+        own = zip(buffers, self.buffers, self.versions)
+        return all(now is then and now._version == version for now, then, version in own)
 
 
 class FrozenNorm(nn.Module):
@@ -31,13 +46,22 @@ class FrozenNorm(nn.Module):
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.eps = eps
+        self._known: _Affine | None = None
         self.register_buffer("weight", torch.ones(channels))
         self.register_buffer("bias", torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """(C,) scale and (C,) shift: y = x * scale + shift."""
+        """(C,) scale and (C,) shift: y = x * scale + shift. Computed again only where a buffer has changed or moved."""
+        if torch.compiler.is_compiling() or torch.is_inference_mode_enabled() or self.weight.is_inference():
+            return self._affine()
+        buffers = (self.weight, self.bias, self.running_mean, self.running_var)
+        if self._known is None or not self._known.is_of(buffers):
+            self._known = _Affine(buffers, tuple(b._version for b in buffers), *self._affine())
+        return self._known.scale, self._known.shift
+
+    def _affine(self) -> tuple[Tensor, Tensor]:
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, self.bias - self.running_mean * scale
 
@@ -100,7 +124,7 @@ def conv_norm(
     else:
         y = convolve(x, conv) if norm is None else norm(convolve(x, conv))
     if add is not None:
-        y = y + add
+        y = y + add.to(y.dtype)  # some versions of autocast enlarge maps in float32, and the sum would stay there
     return F.relu(y, inplace=True) if relu else y
 
 
@@ -124,6 +148,12 @@ def frozen(module: nn.Module) -> nn.Module:
     for name, child in module.named_children():
         setattr(module, name, frozen(child))
     return module.requires_grad_(False)
+
+
+def moving_buffers(net: nn.Module) -> list[Tensor]:
+    """The buffers that training changes: running statistics. All others, such as frozen norms', stay as they are."""
+    norms = (m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+    return [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
 
 
 @torch.no_grad()

@@ -26,8 +26,8 @@ from torch.utils._python_dispatch import return_and_correct_aliasing
 from torch.utils._pytree import tree_map_only
 
 WAITING = {
-    "_local_scalar_dense", "nonzero", "nonzero_numpy", "masked_select", "equal", "allclose", "bincount", "_unique", "_unique2",
-    "unique_dim", "unique_consecutive", "is_nonzero", "nms",
+    "_local_scalar_dense", "nonzero", "nonzero_numpy", "masked_select", "equal", "allclose", "bincount", "_unique",
+    "_unique2", "unique_dim", "unique_consecutive", "is_nonzero", "nms",
 }  # fmt: skip
 GROUPING = ("torch/optim/sgd.py", "torch/nn/utils/clip_grad.py")
 """These group tensors by the device that lies below, here the CPU, and move a number to it."""

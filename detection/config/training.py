@@ -45,6 +45,8 @@ class TrainConfig:
     """mixed precision: products in bf16 (on GPUs from Ampere on) or in fp16 with a scaled loss"""
     tf32: bool = False
     """float32 products on NVIDIA GPUs keep 10 bits of the mantissa (TensorFloat-32): several times as fast"""
+    compile: bool = False
+    """the network through `torch.compile`: minutes at the start, then faster steps on most GPUs"""
     ema: float | None = None
     """decay of averaged weights, such as 0.999; they are then what is evaluated and kept as best"""
     evaluate_every: int | None = None

@@ -102,9 +102,15 @@ class DetectionDataset(Dataset[Sample]):
 
 
 def loader(
-    dataset: DetectionDataset, order: Iterable[list[Draw]], workers: int, multiple: int, pin: bool
+    dataset: DetectionDataset,
+    order: Iterable[list[Draw]],
+    workers: int,
+    multiple: int,
+    pin: bool,
+    persistent: bool = False,
 ) -> DataLoader[Any]:
-    """Batches of `dataset` in the given order; canvases have sides that are multiples of `multiple` pixels."""
+    """Batches of `dataset` in the given order; canvases have sides that are multiples of `multiple` pixels.
+    persistent: the loading processes wait for the next pass over the batches."""
     return DataLoader(
         dataset,
         batch_sampler=order,
@@ -113,6 +119,7 @@ def loader(
         pin_memory=pin,
         worker_init_fn=_quiet_worker,
         prefetch_factor=4 if workers else None,
+        persistent_workers=persistent and workers > 0,
     )
 
 

@@ -98,7 +98,10 @@ class ClassifierProblem:
                 load_pretrained(net, settings.name, settings.weights)
             except WeightsError as error:
                 raise InputError(f"net.weights: {error}") from error
-        return net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.config.train.compile:
+            net.compile()
+        return net
 
     def batches(self, model: nn.Module, start: int, stop: int) -> Iterator[ImageBatch]:
         draws = ([(draw.row, draw.seed) for draw in batch] for batch in self._order(start, stop))

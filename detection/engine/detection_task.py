@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from detection import parallel
 from detection.data.dataset import DetectionDataset, loader
@@ -20,6 +21,7 @@ from detection.evaluate.results import ground_truth, to_results
 from detection.evaluate.run import joined, run_detector
 from detection.model.faster_rcnn import FasterRCNN
 from detection.predict.draw import contact_sheet, draw
+from detection.predict.prepare import prepare
 from detection.records import Batch, Detections
 
 PICTURE_SCORE = 0.5
@@ -56,6 +58,7 @@ class DetectionTask:
         self.result: CocoResult | None = None
         self.results: list[dict[str, Any]] = []
         self.picture: np.ndarray | None = None
+        self._batches: DataLoader[Any] | None = None  # whose loading processes live from evaluation to evaluation
 
     def losses(self, model: nn.Module, batch: Batch) -> Found:
         batch = batch.to(self.device)
@@ -66,7 +69,7 @@ class DetectionTask:
         assert isinstance(model, FasterRCNN)
         if self.dataset is None:
             return {}
-        rows, detections, losses = self._over_all_ranks(model)
+        rows, detections, losses = self._over_all_ranks(prepare(model))
         index = self.dataset.index
         self.iteration = iteration
         self.results = to_results(detections, index, rows)
@@ -79,9 +82,11 @@ class DetectionTask:
 
     def _over_all_ranks(self, model: FasterRCNN) -> tuple[list[int], list[Detections], dict[str, float]]:
         assert self.dataset is not None
-        order = EvaluationOrder(len(self.dataset), self.batch, self.short_side, parallel.rank(), parallel.world())
-        batches = loader(self.dataset, order, self.workers, model.size_multiple, pin=self.device.type == "cuda")
-        mine = run_detector(model, batches, self.device, losses=True)
+        if self._batches is None:
+            order = EvaluationOrder(len(self.dataset), self.batch, self.short_side, parallel.rank(), parallel.world())
+            pin, multiple = self.device.type == "cuda", model.size_multiple
+            self._batches = loader(self.dataset, order, self.workers, multiple, pin, persistent=True)
+        mine = run_detector(model, self._batches, self.device, losses=True)
         return joined(parallel.gather(mine))
 
 

@@ -69,7 +69,10 @@ class DetectorProblem:
             raise InputError(f"model.weights: {error}") from error
         if content is not None and path is not None:
             checkpoint.load_matching(model, content["model"], path)
-        return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.config.train.compile:
+            model.compile_trunk()
+        return model
 
     def _check_stride(self, path: Path) -> None:
         """Refuse a classifier whose stride is elsewhere: the shapes are the same, so it would load and be wrong."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from backbones.norm import moving_buffers
 from detection import parallel
 from detection.engine.ema import AveragedModel
 from detection.engine.journal import Journal
@@ -28,6 +29,9 @@ AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 AGREE_EVERY = 10
 """Iterations after which several GPUs ask each other for signals; asking at each would make them wait."""
+
+NOTABLE_WAIT = 0.2
+"""Share of the time that steps may wait for images before it is told."""
 
 LOWER_IS_BETTER = ("loss", "top1_error", "top5_error")
 
@@ -100,6 +104,7 @@ class Loop:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.amp == "fp16")
         self.progress = Progress()
         self.window = Window(self.device)
+        self._told_of_waiting = False
         self._skips = Skips(settings.skip_nonfinite, settings.skip_unreadable, journal)
 
     def run(self, batches: Iterator[Any], images_of: Callable[[int], list[str]] = lambda iteration: []) -> None:
@@ -147,11 +152,13 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(iteration)
         self.model.train()
-        buffers = [b.clone() for b in self.model.buffers()] if settings.skip_nonfinite else []
+        buffers = [b.clone() for b in moving_buffers(self.model)] if settings.skip_nonfinite else []
         sums: dict[str, Tensor] = {}
         images = 0
         for part in range(settings.splits):
+            began = time.monotonic()
             batch = next(batches)
+            self.window.waited += time.monotonic() - began
             waits = part < settings.splits - 1 and isinstance(self.model, nn.parallel.DistributedDataParallel)
             with self.model.no_sync() if waits else contextlib.nullcontext():  # type: ignore[operator]
                 amp = AMP_TYPES[settings.amp]
@@ -189,7 +196,7 @@ class Loop:
             self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        for buffer, before in zip(self.model.buffers(), buffers):
+        for buffer, before in zip(moving_buffers(self.model), buffers):
             buffer.copy_(torch.where(sound, buffer, before))
         if self.average:
             self.average.update(self.model)
@@ -201,10 +208,14 @@ class Loop:
         progress.unreadable = self._skips.count_unreadable(progress.unreadable)
 
     def _report(self) -> None:
+        waiting = self.window.waiting()
         values, images_per_second = self.window.close()
         iteration = self.progress.iteration
         if self.journal and values:
             self.journal.report(iteration, {**values, "lr": self.rate(iteration - 1)}, images_per_second)
+        if self.journal and waiting > NOTABLE_WAIT and not self._told_of_waiting:
+            self._told_of_waiting = True
+            self.journal.say(f"steps wait for images {waiting:.0%} of the time: raise input.workers if there are cores")
 
     def _evaluate(self) -> bool:
         """Whether the weights are the best so far."""

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from backbones.norm import moving_buffers
 from detection import checkpoint, parallel
 from detection.atomic import write_atomically
 from detection.config.read import AnyConfig, to_dict, to_yaml
@@ -205,7 +206,12 @@ class _Run:
         )
         model = self.model
         if parallel.world() > 1:
-            model = DistributedDataParallel(model, device_ids=[self.device] if self.device.type == "cuda" else None)
+            model = DistributedDataParallel(
+                model,
+                device_ids=[self.device] if self.device.type == "cuda" else None,
+                broadcast_buffers=bool(moving_buffers(model)),  # what never moves need not be sent at every step
+                gradient_as_bucket_view=True,
+            )
         return Loop(model, self.task, optimizer, rate, average, settings, self._save, self.journal)
 
     def _save(self, name: str) -> None:

@@ -12,7 +12,7 @@ from detection import parallel
 
 
 class Window:
-    """Losses of the steps since the last report."""
+    """Losses of the steps since the last report. waited: seconds in which they waited for images."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -23,6 +23,7 @@ class Window:
         self.sum: Tensor | None = None
         self.count = torch.zeros((), device=self.device)
         self.images = 0
+        self.waited = 0.0
         self.began = time.monotonic()
 
     def add(self, names: list[str], values: Tensor, images: int, sound: Tensor) -> None:
@@ -36,6 +37,10 @@ class Window:
     def pause(self, seconds: float) -> None:
         """Leave this time out of the speed."""
         self.began += seconds
+
+    def waiting(self) -> float:
+        """Share of the time in which steps waited for images, 0 before any has."""
+        return self.waited / max(time.monotonic() - self.began, 1e-9) if self.images else 0.0
 
     def close(self) -> tuple[dict[str, float], float]:
         """Means over the ranks since the last call, none where no step was sound, and images a second."""

@@ -35,8 +35,8 @@ def joined(parts: Sequence[Outcome]) -> tuple[list[int], list[Detections], dict[
 
 @torch.no_grad()
 def run_detector(model: FasterRCNN, batches: Iterable[Batch], device: torch.device, losses: bool = False) -> Outcome:
-    """Detect in every image. With `losses` also the four training losses, by the running statistics and without
-    dropout, over the anchors and proposals that the seeds of the batches choose."""
+    """Detect in every image. With `losses` also the four losses, by the running statistics and without dropout, over
+    the anchors and the proposals of testing that the seeds of the batches choose."""
     was_training = model.training
     model.eval()
     rows: list[int] = []
@@ -45,10 +45,13 @@ def run_detector(model: FasterRCNN, batches: Iterable[Batch], device: torch.devi
     for batch in batches:
         batch = batch.to(device)
         maps = model.maps(batch)
-        detections += [d.to("cpu") for d in model.detect(maps, batch)]
+        if losses:
+            own, values = model.validate(maps, batch)
+        else:
+            own = model.detect(maps, batch)
+        detections += [d.to("cpu") for d in own]
         rows += batch.indices
         if losses:
-            values = model.losses(maps, batch)
             found[batch.indices[0]] = (
                 len(batch.indices),
                 dict(zip(values, torch.stack(list(values.values())).tolist())),

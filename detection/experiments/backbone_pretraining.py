@@ -27,6 +27,7 @@ from detection.config.read import config_parser, read_config
 from detection.engine.class_images import ClassSplits, load_class_splits, view_of
 from detection.engine.class_testing import scores_of
 from detection.engine.classifier import pretrain, with_net
+from detection.engine.hardware import loaders
 from detection.engine.restore import load_classifier
 from detection.engine.settings import refuse_other_settings
 from detection.errors import DivergedError, InputError
@@ -98,9 +99,10 @@ def read_right(runs: Path, net: str) -> np.ndarray:
 
 def _write_right(folder: Path, run: PretrainConfig, splits: ClassSplits) -> None:
     assert splits.test is not None
-    classifier = load_classifier(str(folder / "best.pt"), parallel.choose_device(run.device))
+    device = parallel.choose_device(run.device)
+    classifier = load_classifier(str(folder / "best.pt"), device)
     view = view_of(run.evaluate, run.input)
-    scores = scores_of(classifier, splits.test, view, run.evaluate.batch, run.input.workers)
+    scores = scores_of(classifier, splits.test, view, run.evaluate.batch, loaders(run.input.workers, device))
     buffer = io.BytesIO()
     np.save(buffer, scores.argmax(1).numpy() == splits.test.labels)
     write_atomically(folder / "right.npy", buffer.getvalue())
@@ -129,7 +131,8 @@ def find_rate(
     for doubling in range(DOUBLINGS + 1):
         length = probe << doubling
         losses = {f"{rate:g}": _probe(run, net, rate, length, runs, splits, say) for rate in rates}
-        best = min(losses, key=lambda rate: math.inf if losses[rate] is None else losses[rate])
+        known = {rate: math.inf if loss is None else loss for rate, loss in losses.items()}
+        best = min(known, key=lambda rate: known[rate])
         lowest = losses[best]
         learned = lowest is not None and lowest < chance - LEARNED
         if learned:

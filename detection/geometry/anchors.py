@@ -23,6 +23,10 @@ def cell_anchors(sizes: list[float], ratios: list[float], rounded: bool = False)
     return cells.round() if rounded else cells
 
 
+GRID_BYTES = 64 * 2**20
+"""Memory that remembered anchors may take: multi-scale training meets many sizes, each of some megabytes."""
+
+
 class AnchorGenerator(nn.Module):
     """Anchors of every level of a feature pyramid, remembered per map size.
 
@@ -64,7 +68,7 @@ class AnchorGenerator(nn.Module):
         cells: Tensor = getattr(self, f"cells{i}")
         key = (i, shape, cells.device)
         if key not in self._grids:
-            if len(self._grids) > 512:  # multi-scale training meets many sizes; each costs up to a few megabytes
+            if sum(grid.nbytes for grid in self._grids.values()) > GRID_BYTES:
                 self._grids.clear()
             ys, xs = (
                 (torch.arange(n, dtype=torch.float32, device=cells.device) + self.offset) * self.strides[i]

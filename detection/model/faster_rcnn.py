@@ -6,8 +6,9 @@ maps     what the RPN sees: P2..P6 of a pyramid, or one map; the second stage se
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -70,6 +71,8 @@ class FasterRCNN(nn.Module):
         self.roi_stage = roi_stage
         self.training_limits = training_limits
         self.test_limits = test_limits
+        self.prepared = False  # see `detection.predict.prepare`
+        self._compiled: Callable[[Tensor], list[Tensor]] | None = None
         self.learns: Literal["both", "rpn", "regions"] = "both"
         self.size_multiple = 32 if neck is not None else 1
         self.register_buffer("pixel_mean", torch.tensor(pixels.mean).view(3, 1, 1))
@@ -96,6 +99,18 @@ class FasterRCNN(nn.Module):
 
     def trunk(self, x: Tensor) -> list[Tensor]:
         """The same of what `normalise` gives."""
+        return self._trunk(x) if self._compiled is None else self._compiled(x)
+
+    def compile_trunk(self) -> None:
+        """From now on backbone and neck run through `torch.compile`, with sizes that may change; copies of the model do
+        not. The first batch then takes a minute, and so do the first square and the first much larger one."""
+        self._compiled = torch.compile(self._trunk, dynamic=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is compiled computes with the weights of this very model.
+        return {**self.__dict__, "_compiled": None}
+
+    def _trunk(self, x: Tensor) -> list[Tensor]:
         maps = self.backbone.feature_maps(x)
         return [maps[-1]] if self.neck is None else self.neck(maps)
 
@@ -112,6 +127,23 @@ class FasterRCNN(nn.Module):
             maps = self.region_maps(maps)
             stages.append(self.roi_stage.losses(maps, boxes, batch.sizes, batch.targets, batch.seeds))
         return per_sample(stages, self.training)
+
+    def validate(self, maps: list[Tensor], batch: Batch) -> tuple[list[Detections], dict[str, Tensor]]:
+        """Detections as `detect` gives them, and the four losses, for little more time: both are of one pass, so that
+        the regions of the losses are sampled among the proposals of testing. Needs targets."""
+        if batch.targets is None:
+            raise ValueError("losses need targets, and this batch has none")
+        stage = self.roi_stage
+        output = self.rpn(maps) if self.learns != "regions" or batch.proposals is None else None
+        boxes = self._boxes(output, batch, self.test_limits)
+        logits, deltas = stage(self.region_maps(maps), boxes, batch.sizes)
+        found = stage.select(logits, deltas, boxes, batch.sizes, batch.original_sizes)
+        sums = []
+        if output is not None and self.learns != "regions":
+            sums.append(self.rpn.losses(output, batch.targets, batch.seeds))
+        if self.learns != "rpn":
+            sums.append(stage.losses_of(logits, deltas, boxes, batch.targets, batch.seeds))
+        return found, per_sample(sums, training=False)
 
     def detect(self, maps: list[Tensor], batch: Batch) -> list[Detections]:
         """Detections of every image in pixels of its original size."""

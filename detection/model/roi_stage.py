@@ -30,9 +30,10 @@ ROI_CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
 
 @dataclass(frozen=True)
 class Regions:
-    """Sampled regions of one image: boxes (R, 4), labels (R,) with K for background, goals (R, 4): the ground truth
-    boxes, meaningful where the label is a class; positives: how many, before all others."""
+    """Sampled regions of one image: rows (R,) of the candidates, boxes (R, 4), labels (R,) with K for background, goals
+    (R, 4): the ground truth boxes, meaningful where the label is a class; positives: how many, before all others."""
 
+    rows: Tensor
     boxes: Tensor
     labels: Tensor
     goals: Tensor
@@ -89,12 +90,14 @@ class RoIStage(nn.Module):
         return ROI_CODER.decode(deltas, references[:, None]), logits.float().softmax(1)[:, :-1]
 
     @torch.no_grad()
-    def sample(self, proposals: list[Tensor], targets: list[Target], seeds: list[int] | None = None) -> list[Regions]:
-        """Regions to train on; the ground truth itself is among the candidates, unless told otherwise."""
+    def sample(
+        self, proposals: list[Tensor], targets: list[Target], seeds: list[int] | None = None, append_truth: bool = False
+    ) -> list[Regions]:
+        """Regions among the proposals, and the ground truth itself where it is to be appended."""
         candidates, taken, counts = [], [], []
         device = self.predictor.scores.weight.device
         for boxes, target, random in zip(proposals, targets, generators(seeds, len(targets), device)):
-            if self.append_truth:
+            if append_truth:
                 boxes = torch.cat([boxes, target.boxes])
             labels, matched = self.matcher(boxes, target)
             rows, sampled = self.sampler(labels, random)
@@ -108,7 +111,7 @@ class RoIStage(nn.Module):
             classes = torch.full_like(rows, self.classes)
             if positives:
                 classes[:positives] = target.labels[matched[:positives]]
-            regions.append(Regions(boxes[rows], classes, goal_boxes(target, matched), positives))
+            regions.append(Regions(rows, boxes[rows], classes, goal_boxes(target, matched), positives))
         return regions
 
     def losses(
@@ -120,8 +123,26 @@ class RoIStage(nn.Module):
         seeds: list[int] | None = None,
     ) -> LossSums:
         """`roi_class` and `roi_box`, both summed over the regions sampled in the batch."""
-        regions = self.sample(proposals, targets, seeds)
+        regions = self.sample(proposals, targets, seeds, self.append_truth)
         logits, deltas = self(maps, [r.boxes for r in regions], sizes)
+        return self._sums(logits, deltas, regions)
+
+    def losses_of(
+        self,
+        logits: Tensor,
+        deltas: Tensor,
+        proposals: list[Tensor],
+        targets: list[Target],
+        seeds: list[int] | None = None,
+    ) -> LossSums:
+        """The same of predictions for all proposals, among which the regions are sampled; nothing is computed again."""
+        regions = self.sample(proposals, targets, seeds)
+        starts = [sum(len(boxes) for boxes in proposals[:i]) for i in range(len(proposals))]
+        rows = torch.cat([r.rows + start for r, start in zip(regions, starts)])
+        return self._sums(logits[rows], deltas[rows], regions)
+
+    def _sums(self, logits: Tensor, deltas: Tensor, regions: list[Regions]) -> LossSums:
+        """The losses of predictions for the regions, image by image."""
         labels = torch.cat([r.labels for r in regions])
         classification = F.cross_entropy(logits.float(), labels, reduction="sum")
         parts = deltas.split([len(r.boxes) for r in regions])

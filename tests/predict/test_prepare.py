@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -43,3 +45,28 @@ def test_prepared_finds_the_same(name, monkeypatch):
     after = model.state_dict()
     assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
     assert not any(p.requires_grad for p in serving.parameters())
+
+
+def test_compiled_serves_many_sizes_by_few_compilations_and_its_copies_are_not_compiled(monkeypatch):
+    compilations = []
+
+    def backend(graph, inputs):
+        compilations.append(graph)
+        return graph.forward
+
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda run, dynamic: compiler(run, dynamic=dynamic, backend=backend))
+    torch.manual_seed(0)
+    model = build_model(CONFIGS["fpn"], 3).eval()
+    serving, plain = prepare(model, compiled=True), prepare(model)
+    plain.size_multiple = serving.size_multiple
+    with torch.inference_mode():
+        for size in [(200, 130), (130, 260), (150, 200), (190, 190), (260, 200), (320, 250), (250, 320)]:
+            batch = Batch(torch.randint(0, 256, (1, 3, *size)).to(torch.uint8), [size], [size], [0])
+            for mine, other in zip(serving.maps(batch), plain.maps(batch), strict=True):
+                torch.testing.assert_close(mine, other)
+        assert 1 <= len(compilations) <= 3, "a new image size must not compile again"
+        compilations.clear()
+        copied = copy.deepcopy(serving)
+        copied.backbone.conv1.weight.zero_()
+        assert not torch.equal(copied.maps(batch)[0], serving.maps(batch)[0]) and not compilations

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -148,10 +148,10 @@ def _detect(model: torch.nn.Module | FasterRCNN, given: Any, precision: str, dev
 
 
 def _alternately(
-    sides: dict[str, Callable[[], Any]], device: torch.device, rounds: int
+    sides: Mapping[str, Callable[[], Any]], device: torch.device, rounds: int
 ) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Seconds of each round by turns, and MiB of device memory that one call of each side adds at its peak."""
-    seconds = alternate(sides, rounds)
+    seconds = alternate(dict(sides), rounds)
     memory = {}
     for name, run in sides.items():
         if device.type != "cuda":
