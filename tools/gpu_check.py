@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
         print(f"{name} ...", flush=True)
         found = part()
         checks += found.checks
-        tables.append(found.text)
+        tables += [found.text] if found.text else []
         numbers[name] = found.numbers
     failed = [check for check in checks if not check.passed]
     verdict = "All checks passed." if not failed else f"Failed: {'; '.join(check.what for check in failed)}."

@@ -16,6 +16,9 @@ from detection.predict.prepare import prepare
 from detection.records import Batch, Detections
 from gpu.findings import Check, Found, at_most
 
+PROPOSALS = 200
+"""Of an image: few, so that the CPU's side takes seconds."""
+
 
 def nets(quick: bool) -> dict[str, ModelConfig]:
     """By name, the architectures that are compared."""
@@ -53,8 +56,9 @@ def compare(device: torch.device, quick: bool) -> Found:
     checks: list[Check] = []
     numbers = {}
     for name, config in nets(quick).items():
-        config.rpn.batch_per_image, config.roi.batch_per_image = 10**6, 512 if quick else 4096
+        config.rpn.batch_per_image, config.roi.batch_per_image = 10**6, PROPOSALS + 100
         config.rpn.positive_fraction = config.roi.positive_fraction = 1.0
+        config.rpn.train_after_nms = config.rpn.test_after_nms = PROPOSALS
         model = detector(config)
         mirror = copy.deepcopy(model).to(device)
         found = {

@@ -38,24 +38,28 @@ PEER = "torchvision"
 
 
 def measure(device: torch.device, precisions: list[str], quick: bool) -> Found:
-    rounds = 3 if quick else 10
-    train_side, batch, side = (96, 2, 128) if quick else (640, 8, 800)
-    step_text, step_numbers, step_checks = _training(device, precisions, train_side, batch, rounds)
-    text, numbers, checks = _inference(device, precisions, side, rounds)
+    rounds = 1 if quick else 10
+    train_side, batch, side = (64, 1, 64) if quick else (640, 8, 800)
+    classes = 3 if quick else CLASSES
+    step_text, step_numbers, step_checks = _training(device, precisions, train_side, batch, rounds, classes)
+    text, numbers, checks = _inference(device, precisions, side, rounds, classes)
     return Found(step_checks + checks, {"training": step_numbers, "inference": numbers}, "\n\n".join([step_text, text]))
 
 
 def _training(
-    device: torch.device, precisions: list[str], side: int, count: int, rounds: int
+    device: torch.device, precisions: list[str], side: int, count: int, rounds: int, classes: int
 ) -> tuple[str, dict[str, Any], list[Check]]:
     """A step of ResNet-50-FPN on `count` images."""
-    batch = batch_of(pictures(None, count, side, 2 * side), boxes=10).to(device)
+    batch = batch_of(pictures(None, count, side, 2 * side), boxes=10, classes=classes).to(device)
     rows, numbers, checks = [], {}, []
     for label, tf32, precision, compiled in _ways(device, precisions):
         use_tf32(tf32)
-        peer = torchvision_step(torchvision_detector().to(device), batch)
+        peer = torchvision_step(torchvision_detector(classes).to(device), batch)
         amp = AMP_TYPES[precision]
-        sides = {PEER: partial(_cast, peer, device, amp), label: partial(_cast, _step(batch, compiled), device, amp)}
+        sides = {
+            PEER: partial(_cast, peer, device, amp),
+            label: partial(_cast, _step(batch, compiled, classes), device, amp),
+        }
         seconds, memory = _alternately(sides, device, rounds)
         table = Table(PEER)
         table.add(label, seconds)
@@ -73,10 +77,10 @@ def _training(
 
 
 def _inference(
-    device: torch.device, precisions: list[str], side: int, rounds: int
+    device: torch.device, precisions: list[str], side: int, rounds: int, classes: int
 ) -> tuple[str, dict[str, Any], list[Check]]:
     """One image of ResNet-50-FPN, prepared."""
-    peer = torchvision_detector()
+    peer = torchvision_detector(classes)
     model = same_in_toolkit(peer).eval().to(device)
     peer = peer.eval().to(device)
     batch = batch_of(pictures(None, 1, side, 2 * side)).to(device)
@@ -105,7 +109,7 @@ def _inference(
         if label == "fp32":
             checks += _synchronisations("an image", sides[label], device, IMAGE_SYNCHRONISATIONS)
     header = ["inference", "torchvision, images/s", "ours, images/s", "ratio", "its MiB", "our MiB", "idle", "first, s"]
-    text = f"One image of {side} pixels, ResNet-50-FPN, {CLASSES} classes, prepared:\n\n"
+    text = f"One image of {side} pixels, ResNet-50-FPN, {classes} classes, prepared:\n\n"
     return text + markdown_table(header, rows, "lrrrrrrr"), numbers, checks
 
 
@@ -119,8 +123,8 @@ def _ways(device: torch.device, precisions: list[str]) -> list[tuple[str, bool, 
     return [*ways, (f"{'fp32' if best == 'off' else best}, compiled", device.type == "cuda", best, True)]
 
 
-def _step(batch: Batch, compiled: bool) -> Callable[[], Any]:
-    model = same_in_toolkit(torchvision_detector(), as_torchvision()).train().to(batch.images.device)
+def _step(batch: Batch, compiled: bool, classes: int) -> Callable[[], Any]:
+    model = same_in_toolkit(torchvision_detector(classes), as_torchvision(classes)).train().to(batch.images.device)
     if compiled:
         model.compile_trunk()
     optimizer = build_optimizer(model, 1e-4, 0.9, 0.0, 0.0, 0.0)
