@@ -15,6 +15,7 @@ LEVELS = {
     "detection.atomic": 0,
     "detection.lock": 0,
     "detection.allocator": 0,
+    "detection.threads": 0,
     "detection.documents": 0,
     "detection.records": 0,
     "detection.transfer": 0,

@@ -38,6 +38,7 @@ MENDABLE = {
     "not enough memory": MEMORY,
     "DataLoader worker": "{reason}: a process that loads images was killed, mostly by the system for want of "
     "memory; lower input.workers, and go on with --resume true",
+    "C++ compiler": "--compiled and train.compile need a C++ compiler on a CPU: install g++, or leave them out",
     "onnection closed by peer": OTHERS,
     "onnection reset by peer": OTHERS,
     "Broken pipe": OTHERS,
@@ -85,7 +86,9 @@ def _lines(commands: dict[str, str]) -> str:
 def _run(name: str, arguments: list[str]) -> int:
     from detection.allocator import keep_freed_memory
     from detection.errors import InputError
+    from detection.threads import wait_asleep
 
+    wait_asleep()
     keep_freed_memory()
     try:
         return importlib.import_module(f"detection.cli.{name.replace('-', '_')}").main(arguments)

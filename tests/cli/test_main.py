@@ -1,5 +1,6 @@
 """The command line itself: instant help, one line and status 2 for bad usage, scripts that are the same commands."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from detection import __version__
 from detection.cli.main import COMMANDS, main
+from detection.threads import POLICIES
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -24,6 +26,15 @@ def test_help_is_instant_because_nothing_heavy_is_imported():
         seconds.append(time.monotonic() - began)
     assert done.stdout.splitlines()[-1] == "[]" and all(f"\n  {name} " in done.stdout for name in COMMANDS)
     assert statistics.median(seconds) < 0.5
+
+
+@pytest.mark.parametrize(("given", "policy"), [({}, "PASSIVE"), ({"GOMP_SPINCOUNT": "9"}, None)])
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(given, policy):
+    code = "import os, sys; from detection.cli.main import main; main(['predict']); "
+    code += "print(os.environ.get('OMP_WAIT_POLICY'))"
+    environment = {k: v for k, v in os.environ.items() if k not in POLICIES} | given
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout.splitlines()[-1] == str(policy), done.stderr
 
 
 def test_no_argument_is_help_and_the_version_is_told(capsys):

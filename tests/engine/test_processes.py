@@ -15,6 +15,9 @@ from detection import checkpoint
 # All anchors and proposals are sampled, so that ranks have different numbers of them; batch norms would differ.
 UNEVEN = ["--model.rpn.batch_per_image=100000", "--model.roi.batch_per_image=512", "--model.norm=group"]
 STEP = [*UNEVEN, "--train.batch=6", "--train.iterations=1", "--input.augment=[]", "--train.log_every=1"]
+# Every image has as many samples as any other: then neither parts nor processes change what a loss is divided by.
+EVEN = ["--model.rpn.batch_per_image=16", "--model.roi.batch_per_image=8", *STEP[2:]]
+PARTS = ["--train.accumulate=3", "--model.rematerialise=true"]
 WORLDS = (1, 2, 3)
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -48,6 +51,11 @@ def jobs(shapes, broken, tiny, trained, tmp_path_factory):
         {"name": "killed", "world": 2, "kill": 0.3, "arguments": ["train", *tiny, data, *long, "--output=run"]},
         {"name": "broken", "world": 3, "arguments": faulty},
         {"name": "wrong", "world": 2, "arguments": ["train", *tiny, data, "--train.batch=3", "--output=run"]},
+        {"name": "whole1", "world": 1, "arguments": ["train", *tiny, data, *EVEN, "--output=run"]},
+        *(
+            {"name": f"parts{w}", "world": w, "arguments": ["train", *tiny, data, *EVEN, *PARTS, "--output=run"]}
+            for w in (1, 2)
+        ),
         *({"name": f"spared{w}", "world": w, "arguments": [*faulty, "--input.skip_unreadable=1"]} for w in (1, 3)),
     ]
     done = subprocess.run(
@@ -85,6 +93,15 @@ def test_gradients_and_losses_are_those_of_one_process(jobs, name):
         told, wanted = losses(folder / f"{name}{world}"), losses(folder / f"{name}1")
         for key in ("loss", "rpn_objectness", "rpn_box", "roi_class", "roi_box"):
             assert told[key] == pytest.approx(wanted[key], rel=1e-5)
+
+
+def test_accumulated_and_rematerialised_gradients_are_those_of_one_pass(jobs):
+    folder, outcome = jobs
+    whole = gradients(folder / "whole1")
+    for name in ("parts1", "parts2"):
+        assert set(outcome[name]["status"]) == {0}, outcome[name]
+        for one, several in zip(whole, gradients(folder / name), strict=True):
+            assert (one - several).norm() <= 1e-5 * one.norm()
 
 
 def test_evaluation_and_prediction_are_those_of_one_process_to_the_last_digit(jobs):
