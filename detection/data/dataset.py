@@ -28,8 +28,8 @@ class DetectionDataset(Dataset[Sample]):
     """Images of an index with their targets, as the network takes them.
 
     Rules for boxes, in this order: they are cut at the image's edges; those with a side under `input.min_side` pixels
-    are dropped; augmentation drops those of which less than `input.min_visibility` stays in the picture. Crowd regions
-    and difficult objects become ignored regions.
+    are dropped; those of which augmentation leaves less than `input.min_visibility` in the picture become ignored
+    regions, neither learned nor background, and so do crowd regions and difficult objects, whatever is left of them.
 
     proposals: of each image, (P, 4) float32 in its original pixels; they change with the image, and what augmentation
     leaves little of is dropped like a box. None where the network proposes itself.
@@ -76,14 +76,18 @@ class DetectionDataset(Dataset[Sample]):
         known = len(boxes)
         if self.proposals is not None:
             boxes = np.concatenate([boxes, self.proposals[draw.row]])
-        image, boxes, rows = self.augment(image, boxes, draw.seed)
+        try:
+            changed = self.augment(image, boxes, draw.seed)
+        except InputError as error:
+            raise InputError(f"{self.index.path(draw.row)}: {error}") from error
+        image, boxes, rows = changed.image, changed.boxes, changed.rows
         annotated = rows < known
-        labels, ignored = labels[rows[annotated]], ignored[rows[annotated]]
+        labels, ignored = labels[rows[annotated]], ignored[rows[annotated]] | ~changed.whole[annotated]
         size = (image.shape[0], image.shape[1])
         goal = resize_size(size, draw.short_side, self.long_side)
         image = resize_image(image, goal)
         boxes = boxes * np.array([goal[1] / size[1], goal[0] / size[0]] * 2, dtype=np.float32)
-        boxes, proposals = boxes[annotated], boxes[~annotated]
+        boxes, proposals = boxes[annotated], boxes[~annotated & changed.whole]
         target = Target(
             torch.from_numpy(boxes[~ignored]),
             torch.from_numpy(labels[~ignored]),
@@ -92,6 +96,18 @@ class DetectionDataset(Dataset[Sample]):
         pixels = torch.from_numpy(to_planes(image))
         proposed = None if self.proposals is None else torch.from_numpy(proposals)
         return Sample(pixels, target, original, draw.row, proposed, draw.seed)
+
+    def try_augmentation(self) -> None:
+        """Raise `InputError` where the augmentation cannot work on the smallest image, on which crops fail first."""
+        row = int(np.prod(self.index.sizes.astype(np.int64), axis=1).argmin())
+        try:
+            image = read_image(self.index.path(row))
+        except InputError:  # which is for the reading to say, or to leave out
+            return
+        try:
+            self.augment.try_out(image, self.annotations(row, (image.shape[0], image.shape[1]))[0])
+        except InputError as error:
+            raise InputError(f"{error} (tried on {self.index.path(row)})") from error
 
     def annotations(self, row: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows = self.index.rows(row)

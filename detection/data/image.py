@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import simplejpeg
 from PIL import Image
 
 from backbones.decode import decoding, open_image, to_rgb
-from detection.errors import mending
+from detection.errors import InputError, mending
 
 Size = tuple[int, int]
 """(height, width) in pixels; the same as in records.py, without importing torch."""
@@ -46,6 +47,31 @@ def read_image(path: Path) -> np.ndarray:
         image.load()
         pixels = to_rgb(image)
         return np.array(pixels if transpose is None else pixels.transpose(transpose))
+
+
+def as_rgb(image: Any) -> np.ndarray:
+    """What a program hands over as an image, as (H, W, 3) uint8 RGB.
+
+    Taken are uint8 arrays (H, W, 3) of any memory order, grey (H, W) or (H, W, 1), which is repeated, and (H, W, 4),
+    whose alpha is dropped; and Pillow's images. Raises InputError, with the way to convert, for anything else: whether
+    floats lie in 0..1 or in 0..255, and which of 16 bits count, only the caller knows.
+    """
+    if isinstance(image, Image.Image):
+        with mending():
+            return np.array(to_rgb(image))
+    if not isinstance(image, np.ndarray):
+        kind = type(image).__name__
+        raise InputError(f"image: got {kind}; give a uint8 array (H, W, 3) in RGB, or a Pillow image")
+    if image.dtype != np.uint8:
+        raise InputError(
+            f"image: got {image.dtype}, but pixels are uint8; of floats in 0..1 give `(image * 255).round()"
+            ".astype('uint8')`, of other values what maps your range to 0..255"
+        )
+    if image.ndim == 3 and image.shape[2] in (3, 4) and min(image.shape) > 0:
+        return image[..., :3]
+    if min(image.shape, default=0) > 0 and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1)):
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    raise InputError(f"image: got an array of shape {image.shape}; give (H, W, 3) in RGB or (H, W) in grey")
 
 
 def _decode_jpeg(path: Path) -> np.ndarray | None:
@@ -85,6 +111,7 @@ def resize_size(size: Size, short_side: int, long_side: int | None = None) -> Si
 def resize_image(image: np.ndarray, size: Size) -> np.ndarray:
     """(H, W, 3) uint8 resized to `size` (h, w), in any order of memory, by Pillow's bilinear filter, antialiased when
     it shrinks, as torch computes it: to within one level of Pillow's, mostly exactly, in a fifth of the time."""
+    _require_uint8(image)
     if image.shape[:2] == tuple(size):
         return image.copy()
     import torch  # late, as whoever only looks at files needs none
@@ -99,6 +126,7 @@ def resize_image(image: np.ndarray, size: Size) -> np.ndarray:
 
 def to_planes(image: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 as (3, H, W), C-contiguous; the same memory where it lies so already."""
+    _require_uint8(image)
     planes = image.transpose(2, 0, 1)
     if planes.flags.c_contiguous:
         return planes
@@ -107,6 +135,12 @@ def to_planes(image: np.ndarray) -> np.ndarray:
     apart = np.empty(planes.shape, dtype=np.uint8)
     cv2.split(image, list(apart))  # numpy's own copy takes seven times as long
     return apart
+
+
+def _require_uint8(image: np.ndarray) -> None:
+    """OpenCV drops an output of another type than its input, and leaves it as memory happened to be."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -51,6 +51,7 @@ class DetectorProblem:
         val = len(splits.val) if splits.val else 0
         counts = f"{len(splits.train)} training and {val} validation images, {len(self.classes)} classes"
         self.lines = [*splits.notes, counts]
+        DetectionDataset(splits.train, config.input, training=True).try_augmentation()
         self.trained_on = index_fingerprints(splits.train)
         self.validated_on = self.trained_on[:0] if splits.val is None else index_fingerprints(splits.val)
         self.described = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from detection.data.image import resize_image, resize_size, to_planes
+from detection.data.image import as_rgb, resize_image, resize_size, to_planes
 from detection.model.faster_rcnn import FasterRCNN
 from detection.records import Detections, Sample, collate
 
@@ -27,7 +27,8 @@ class Detector:
     device: torch.device
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
-        """Detections of each image, (H, W, 3) uint8 RGB of any size, in the image's own pixels.
+        """Detections of each image, (H, W, 3) uint8 RGB of any size or what else `detection.data.image.as_rgb` takes,
+        in the image's own pixels.
 
         Images are padded to one canvas, which moves results a little; one at a time gives the numbers of evaluation.
         """
@@ -35,7 +36,7 @@ class Detector:
 
     def prepare(self, image: np.ndarray) -> Sample:
         """The image as `detect` takes it; may be called in other threads."""
-        return to_sample(image, self.short_side, self.long_side)
+        return to_sample(as_rgb(image), self.short_side, self.long_side)
 
     @torch.inference_mode()
     def detect(self, samples: Sequence[Sample]) -> list[Detections]:

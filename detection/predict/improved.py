@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from backbones.modes import in_mode
+from detection.data.image import as_rgb
 from detection.errors import InputError
 from detection.geometry.boxes import clip, larger_than
 from detection.model.selection import Candidates, DetectionLimits, candidates, strongest, to_detections
@@ -87,12 +88,13 @@ class ImprovedDetector:
             require_fusion()
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
-        """Detections of each image, (H, W, 3) uint8 RGB of any size, in the image's own pixels; one at a time."""
+        """Detections of each image, (H, W, 3) uint8 RGB of any size or what else `detection.data.image.as_rgb` takes,
+        in the image's own pixels; one at a time."""
         return self.detect(images)
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """The image as `detect` takes it: as it is, since each model and scale has its own size."""
-        return image
+        return as_rgb(image)
 
     @torch.inference_mode()
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:

@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from detection.config.schema import InputConfig
@@ -99,6 +101,41 @@ def test_another_image_stands_in_for_one_that_cannot_be_read(shapes, tmp_path):
     strict = DetectionDataset(index, InputConfig(skip_unreadable=1), training=False)
     with pytest.raises(InputError, match=str(index.path(2))):
         strict[Draw(2, 0, 64)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 40), st.integers(0, 20), st.integers(5, 20), st.integers(5, 20))
+def test_what_is_ignored_stays_so_whatever_a_crop_leaves_of_it(tmp_path_factory, x, y, width, height):
+    """A crowd over the whole picture, of which a crop of a tenth must not become background."""
+    crop = {"name": "Crop", "x_min": x, "y_min": y, "x_max": x + width, "y_max": y + height, "p": 1.0}
+    config = InputConfig(long_side=2000, augment=[crop], min_visibility=0.5)
+    folder = tmp_path_factory.mktemp("crowd")
+    boxes = [[0, 0, 60, 40], [x - 100, y + 1, 102, 2], [x + 1, y + 1, 3, 3]]
+    target = dataset_of(folder, boxes, crowd=[0], config=config, training=True)[Draw(0, 0, height)].target
+    scale = height / min(width, height)
+    frame = [0, 0, width * scale, height * scale]
+    assert any(np.allclose(box, frame, atol=1) for box in target.ignored.tolist())
+    assert len(target.boxes) <= 2 and len(target.boxes) + len(target.ignored) == 3  # nothing seen becomes background
+
+
+def test_an_object_of_which_little_stays_is_neither_learned_nor_background(tmp_path):
+    crop = {"name": "Crop", "x_min": 0, "y_min": 0, "x_max": 42, "y_max": 40, "p": 1.0}
+    config = InputConfig(long_side=2000, augment=[crop], min_visibility=0.2)
+    target = dataset_of(tmp_path, [[5, 10, 20, 20], [40, 0, 20, 40]], config=config, training=True)[
+        Draw(0, 0, 40)
+    ].target
+    np.testing.assert_allclose(target.boxes, [[5, 10, 25, 30]], atol=1e-3)
+    np.testing.assert_allclose(target.ignored, [[40, 0, 42, 40]], atol=1e-3)
+
+
+def test_a_transform_that_fails_on_one_image_is_named_with_it(tmp_path):
+    config = InputConfig(augment=[{"name": "RandomCrop", "height": 41, "width": 9, "p": 1.0}])
+    dataset = dataset_of(tmp_path, [[0, 0, 10, 10]], config=config, training=True)
+    for workers in (0, 1):
+        with pytest.raises(InputError, match=r"a\.png: input\.augment\[0\]: RandomCrop: .*\(41, 9\)"):
+            next(iter(loader(dataset, [[Draw(0, 0, 40)]], workers, 32, pin=False)))
+    with pytest.raises(InputError, match=r"augment\[0\]: RandomCrop: .*\(tried on .*a\.png\)"):
+        dataset.try_augmentation()
 
 
 def test_an_image_without_objects_is_a_sample_too(tmp_path):

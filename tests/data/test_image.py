@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from detection.data.image import image_size, read_image, resize_image, resize_size, to_planes
+from detection.data.image import as_rgb, image_size, read_image, resize_image, resize_size, to_planes
 from detection.errors import InputError
 
 
@@ -163,3 +163,52 @@ def test_missing_foreign_and_huge_files_are_refused(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 399)
     with pytest.raises(InputError, match="big.png: too large .*399 pixels"):
         read_image(tmp_path / "big.png")
+
+
+GREY = np.arange(12, dtype=np.uint8).reshape(3, 4)
+COLOUR = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (COLOUR, COLOUR),
+        (COLOUR[:, ::-1], COLOUR[:, ::-1]),
+        (np.asfortranarray(COLOUR), COLOUR),
+        (np.dstack([COLOUR, GREY]), COLOUR),
+        (GREY, np.dstack([GREY] * 3)),
+        (GREY[..., None], np.dstack([GREY] * 3)),
+        (Image.fromarray(COLOUR), COLOUR),
+        (Image.fromarray(GREY), np.dstack([GREY] * 3)),
+    ],
+)
+def test_what_has_one_meaning_is_taken_as_rgb(given: Any, wanted: np.ndarray) -> None:
+    found = as_rgb(given)
+    assert found.dtype == np.uint8 and np.array_equal(found, wanted)
+    assert np.array_equal(to_planes(resize_image(found, (3, 4))), wanted.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (COLOUR / 255, r"got float64, but pixels are uint8; of floats in 0..1 give `\(image \* 255\)"),
+        (COLOUR.astype(np.float32), "got float32"),
+        (COLOUR.astype(np.int64), "got int64"),
+        (GREY.astype(np.uint16), "got uint16"),
+        (COLOUR[..., :2], r"shape \(3, 4, 2\)"),
+        (np.zeros((2, 3, 4, 3), np.uint8), r"shape \(2, 3, 4, 3\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
+        ("photo.jpg", "got str"),
+        ([[1, 2]], "got list"),
+    ],
+)
+def test_what_has_two_meanings_is_refused_with_the_way_to_convert(given: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_rgb(given)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.uint16, np.int64])
+def test_pixels_of_another_type_never_become_memory_as_it_happened_to_be(kind: type) -> None:
+    for work in (to_planes, lambda image: resize_image(image, (5, 5))):
+        with pytest.raises(ValueError, match="must be .* uint8"):
+            work(COLOUR.astype(kind))
