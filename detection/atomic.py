@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 from pathlib import Path
 
 from detection.errors import InputError
 
+LONGEST_NAME = 255
+"""Bytes of a file's name that common file systems allow."""
+
 CURES = {
     errno.ENOSPC: "free some space on it",
     errno.EDQUOT: "free some space, the quota is used up",
     errno.EROFS: "its file system is read-only; mount it for writing, or give another folder",
     errno.ENOENT: "its folder has gone",
+    errno.ENAMETOOLONG: f"file systems allow names of {LONGEST_NAME} bytes; shorten the name, or that of its image",
     errno.EIO: "the disk or the network fails; look at the system's log",
 }
 TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
@@ -81,8 +86,11 @@ def cannot_write(path: Path, error: OSError) -> InputError:
 
 def _temporary(path: Path) -> Path:
     # Beside the target, since a rename is atomic only within one file system; named by process, so that two runs that
-    # write the same file do not write into one another.
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # write the same file do not write into one another. A name that fills what file systems allow has no room for more.
+    name = path.name
+    if len(os.fsencode(name)) > LONGEST_NAME - 30:
+        name = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
+    return path.with_name(f".{name}.{os.getpid()}.tmp")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import IO
 from detection import parallel
 from detection.atomic import cannot_write, remove_leftovers
 from detection.errors import InputError
+from detection.outputs import claim_output
 
 try:
     import fcntl
@@ -87,15 +88,13 @@ class FolderLock:
 
 def claim(folder: Path) -> FolderLock | None:
     """The lock of `folder`, which is made where needed and cleared of what killed processes left in it; None on ranks
-    other than the first. Raises `InputError` on all ranks where another process works there or nothing can be written.
+    other than the first. Raises `InputError` on all ranks where another process works there, where the folder holds
+    other things than results, or where nothing can be written.
     """
     held: list[FolderLock] = []
 
     def take() -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"output: {folder} cannot be made ({error.strerror})") from error
+        claim_output(folder)
         held.append(FolderLock(folder))
         remove_leftovers(folder)
 

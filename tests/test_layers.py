@@ -14,6 +14,7 @@ LEVELS = {
     "detection.errors": 0,
     "detection.atomic": 0,
     "detection.lock": 0,
+    "detection.outputs": 0,
     "detection.allocator": 0,
     "detection.threads": 0,
     "detection.documents": 0,

@@ -10,6 +10,9 @@ from detection.cli.arguments import Parser
 from detection.errors import InputError
 
 if TYPE_CHECKING:
+    import argparse
+
+    from detection.data.locate import Source
     from detection.doctor.examine import Examination
 
 DESCRIPTION = """Examine every split of a dataset: broken files, boxes that are none, doubled or doubtful annotations,
@@ -27,10 +30,15 @@ def main(arguments: list[str]) -> int:
     from detection.doctor.mend import mend
     from detection.doctor.pages import text
     from detection.engine.datasets import find_data
+    from detection.outputs import claim_output
 
     config = Config(data=args.data)
     config.dataset.format, config.dataset.images = args.format, args.images
-    examination = examine(find_data(config), args.quick)
+    source = find_data(config)
+    _refuse_overwriting(source, args)
+    if args.output:
+        claim_output(args.output)
+    examination = examine(source, args.quick)
     print(text(examination))
     if args.json:
         _write_json(args.json, examination)
@@ -57,6 +65,14 @@ def _parser() -> Parser:
     return parser
 
 
+def _refuse_overwriting(source: Source, args: argparse.Namespace) -> None:
+    """Whatever file of the dataset the result would replace."""
+    root = source.root.resolve()
+    for file in (args.json,) if args.json else ():
+        if file.exists() and (file.resolve() == root or root in file.resolve().parents):
+            raise InputError(f"{file}: is a file of the dataset and would be overwritten; write elsewhere")
+
+
 def _write_json(path: Path, examination: Examination) -> None:
     from detection.atomic import write_atomically
     from detection.doctor.pages import to_json
@@ -69,8 +85,6 @@ def _write_all(folder: Path, examination: Examination) -> None:
     from detection.doctor.pages import html
     from detection.doctor.plots import histograms, worst
 
-    if folder.is_file():
-        raise InputError(f"{folder}: is a file; give a folder")
     pictures = {"histograms.png": histograms(examination)}
     shown = worst(examination)
     if shown is not None:

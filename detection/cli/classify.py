@@ -22,7 +22,10 @@ def main(arguments: list[str]) -> int:
     from detection.atomic import write_atomically
     from detection.engine.class_testing import images_for, scores_of, view_for
     from detection.engine.restore import load_classifier
+    from detection.outputs import refuse_overwriting
 
+    if args.output:
+        refuse_overwriting([args.output], [Path(source.split("=", 1)[-1]) for source in args.classifiers])
     device = parallel.choose_device(args.device)
     classifiers = [load_classifier(source, device) for source in args.classifiers]
     images = images_for(classifiers, args.data, args.split)

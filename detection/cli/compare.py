@@ -26,7 +26,10 @@ def main(arguments: list[str]) -> int:
     from detection.evaluate.compare_pages import Pages, terminal_text
     from detection.evaluate.paper_tables import paper_table
     from detection.experiments.comparison import DataChoice, gather
+    from detection.outputs import refuse_overwriting
 
+    written = [args.output / f"compare.{kind}" for kind in ("json", "md", "html")]
+    refuse_overwriting(written, [Path(run) for run in args.runs])
     paper = None if args.paper is None else paper_table(args.paper, args.metric)
     device = parallel.choose_device(args.device)
     choice = DataChoice(args.data, args.split, args.format, args.images)

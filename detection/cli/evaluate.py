@@ -24,6 +24,8 @@ DESCRIPTION = """AP of a checkpoint, or of predictions in COCO's result format, 
 brings its own dataset; --data names another one with the same classes. Several checkpoints are an ensemble, on the
 first one's dataset."""
 
+WRITTEN = ("predictions.json", "evaluation.json", "detections.png")
+
 PICTURES = 8
 """Images in detections.png."""
 
@@ -80,10 +82,14 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
     from detection import parallel
     from detection.engine.datasets import load_split
     from detection.launch import launch
+    from detection.outputs import claim_output, refuse_overwriting
     from detection.predict.prepare import in_precision, prepare
 
     if args.processes > 1 and not parallel.launched():
         return launch("evaluate", arguments, args.processes, args.device)
+    if args.output and parallel.local_rank() == 0:
+        claim_output(args.output)
+        refuse_overwriting((args.output / name for name in WRITTEN), args.checkpoint)
     device = parallel.start(parallel.choose_device(args.device))
     try:
         detectors, config = load_detectors(args, device)

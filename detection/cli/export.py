@@ -45,7 +45,7 @@ def _images(names: list[str] | None, config: object, classes: tuple[str, ...], c
     from detection.predict.collect import collect_images
 
     if names:
-        found = collect_images(names)
+        found = collect_images(names).images
     else:
         assert isinstance(config, Config)
         try:

@@ -38,12 +38,16 @@ def main(arguments: list[str]) -> int:
     from detection import parallel
     from detection.launch import launch
     from detection.lock import claim
+    from detection.outputs import refuse_overwriting
     from detection.predict.bulk import Done, batches_of
     from detection.predict.collect import collect_images, picture_names
 
     if args.processes > 1 and not parallel.launched():
         return launch("predict", arguments, args.processes, args.device)
-    images = collect_images(args.images)
+    collected = collect_images(args.images)
+    images = collected.images
+    pictures = dict(zip(images, picture_names(images)))
+    refuse_overwriting((args.output / name for name in (*pictures.values(), "predictions.json")), images)
     device = parallel.start(parallel.choose_device(args.device))
     try:
         detector = _detector(args, device)
@@ -55,9 +59,8 @@ def main(arguments: list[str]) -> int:
             batches = batches_of(images, args.batch)
             left = parallel.from_first([i for i, paths in enumerate(batches) if not done.has(paths)])
             if parallel.rank() == 0:
-                _tell(len(images), discarded, sum(len(batches[i]) for i in left))
-            names = dict(zip(images, picture_names(images)))
-            _predict(args, detector, [batches[i] for i in left[parallel.rank() :: parallel.world()]], names)
+                _tell(len(images), discarded, sum(len(batches[i]) for i in left), collected.left_out)
+            _predict(args, detector, [batches[i] for i in left[parallel.rank() :: parallel.world()]], pictures)
             parallel.gather(None)  # nobody merges before all have written
             parallel.on_first(lambda: _finish(args.output, done, batches, images))
         finally:
@@ -125,7 +128,9 @@ def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]],
         print(f"the network waited {share:.0%} of the time for images to be decoded; raise --workers, now {threads}")
 
 
-def _tell(images: int, discarded: int, left: int) -> None:
+def _tell(images: int, discarded: int, left: int, left_out: list[Path]) -> None:
+    if left_out:
+        print(f"left out {len(left_out)} folders with results of frcnn, the first {left_out[0]}")
     if discarded:
         print(f"begins anew; --resume would have kept {discarded} images that are done")
     elif left < images:

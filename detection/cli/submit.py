@@ -59,8 +59,10 @@ def _voc(args: argparse.Namespace, results: list[dict[str, Any]]) -> int:
 
 def _coco(args: argparse.Namespace, results: list[dict[str, Any]]) -> int:
     from detection.evaluate.submission import coco_submission_name, write_coco_submission
+    from detection.outputs import refuse_overwriting
 
     path = args.output / coco_submission_name(args.algorithm)
+    refuse_overwriting([path], [args.predictions, Path(args.data)])
     images, categories = _coco_ids(args)
     for k, result in enumerate(results):
         for key, known in (("image_id", images), ("category_id", categories)):

@@ -45,7 +45,7 @@ class InputConfig:
     augment: list[dict[str, Any]] = field(default_factory=lambda: [{"name": "HorizontalFlip", "p": 0.5}])
     """albumentations transforms in order, each a `name` with its arguments"""
     min_visibility: float = 0.1
-    """an object of which augmentation leaves less than this share of its area is neither learned nor background, 0 to 1"""
+    """an object of which augmentation leaves less than this share of its area, 0 to 1, becomes an ignored region"""
     min_side: float = 1.0
     """a box is dropped when a side is shorter than this after clipping, pixels of the original image"""
     group_by_aspect: bool = True

@@ -173,7 +173,7 @@ def measure(data: str | None, rounds: int, command: list[str]) -> Report:
     with tempfile.TemporaryDirectory() as folder:
         if data is None:
             write_photographs(Path(folder), IMAGES)
-        files = [Path(file) for file in collect_images([data or folder])[:IMAGES]]
+        files = [Path(file) for file in collect_images([data or folder]).images[:IMAGES]]
         whole = _whole(index_of(files), rounds)
         parts = [_decoders(files, rounds), *(_resizers(files, side, rounds) for side in SHORT_SIDES)]
     origin = "made up" if data is None else "photographs"

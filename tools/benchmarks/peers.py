@@ -104,7 +104,7 @@ def pictures(data: str | None, count: int, short_side: int, long_side: int) -> l
         random = np.random.default_rng(0)
         arrays = [random.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(count)]
     else:
-        arrays = [read_image(path) for path in collect_images([str(Path(data))])[:count]]
+        arrays = [read_image(path) for path in collect_images([str(Path(data))]).images[:count]]
         size = resize_size((arrays[0].shape[0], arrays[0].shape[1]), short_side, long_side)
         arrays = [resize_image(array, size) for array in arrays]
     return [torch.from_numpy(np.ascontiguousarray(a.transpose(2, 0, 1))) for a in arrays]
