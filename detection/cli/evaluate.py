@@ -82,14 +82,10 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
     from detection import parallel
     from detection.engine.datasets import load_split
     from detection.launch import launch
-    from detection.outputs import claim_output, refuse_overwriting
     from detection.predict.prepare import in_precision, prepare
 
     if args.processes > 1 and not parallel.launched():
         return launch("evaluate", arguments, args.processes, args.device)
-    if args.output and parallel.local_rank() == 0:
-        claim_output(args.output)
-        refuse_overwriting((args.output / name for name in WRITTEN), args.checkpoint)
     device = parallel.start(parallel.choose_device(args.device))
     try:
         detectors, config = load_detectors(args, device)
@@ -97,6 +93,8 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
         config = _with_data(config, args)
         split = args.split or config.dataset.val or "val"
         index, notes = load_split(config, split, detectors[0].class_names)
+        if args.output:
+            parallel.on_first(lambda: _claim(args))
         if parallel.rank() == 0:
             _tell_of_trained_images(args.checkpoint, index)
         with in_precision(args.precision, device):
@@ -112,6 +110,13 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
     finally:
         parallel.stop()
     return 0
+
+
+def _claim(args: argparse.Namespace) -> None:
+    from detection.outputs import claim_output, refuse_overwriting
+
+    claim_output(args.output)
+    refuse_overwriting((args.output / name for name in WRITTEN), args.checkpoint)
 
 
 def _tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> None:

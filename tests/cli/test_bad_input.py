@@ -172,7 +172,7 @@ def test_a_folder_that_cannot_be_written_is_refused(shapes, run, trained, tmp_pa
     (tmp_path / "file").touch()
     output, checkpoint = f"--output={tmp_path / 'file/run'}", f"--checkpoint={trained / 'best.pt'}"
     assert_refused(*run(f"--data={shapes}", output)[::2], "file/run", "cannot be made")
-    assert_refused(main(["evaluate", checkpoint, output]), capsys.readouterr().err, "file/run", "cannot be written")
+    assert_refused(main(["evaluate", checkpoint, output]), capsys.readouterr().err, "file/run", "cannot be made")
     image = str(shapes / "val/000001.jpg")
     assert_refused(main(["predict", image, checkpoint, output]), capsys.readouterr().err, "file/run")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -157,7 +157,7 @@ class Data:
         (None, ["--net.name=cifar_resnet21"], ["cifar_resnet21", "6n+2", "20 or 26"]),
         (None, ["--net.name=cifar_plain20", "--net.shortcut=A"], ["plain net has no shortcuts"]),
         (None, ["--net.shortcut=D"], ["shortcut"]),
-        (None, ["--net.name=vgg16"], ["vgg16", "resnet18"]),
+        (None, ["--net.name=vgg19"], ["vgg19", "vgg16", "resnet18"]),
         (None, ["--net.weights=none.pt"], ["net.weights", "none.pt"]),
         (None, ["--train.metric=top5_error"], ["train.metric", "3 classes"]),
         (None, ["--train.warmup_error=80"], ["train.warmup_error", "share"]),
