@@ -63,14 +63,17 @@ def _parser() -> Parser:
 def _predictions(args: argparse.Namespace) -> int:
     from detection.config.schema import Config
     from detection.engine.datasets import find_data
-    from detection.evaluate.results import read_results
+    from detection.evaluate.prediction_files import read_predictions
 
     config = _with_data(Config(), args)
     split = args.split
     source = find_data(config)
     if split is None:
         split = "val" if "val" in source.splits else next(iter(source.splits))
-    index, results = source.read(split), read_results(args.predictions)
+    index = source.read(split)
+    results, notes = read_predictions(args.predictions, index)
+    for note in notes:
+        print(note)
     try:
         _print_scores(index, results, args)
     except InputError as error:
@@ -193,7 +196,7 @@ def _with_data(config: Any, args: argparse.Namespace) -> Any:
 
 def _print_scores(index: Any, results: list[dict[str, Any]], args: argparse.Namespace) -> None:
     from detection.evaluate.coco_ap import evaluate_coco
-    from detection.evaluate.report import per_class_table, summary_table, voc_table
+    from detection.evaluate.report import false_alarms, per_class_table, summary_table, voc_table
     from detection.evaluate.results import ground_truth
     from detection.evaluate.voc_ap import evaluate_voc, voc_arrays
 
@@ -201,7 +204,7 @@ def _print_scores(index: Any, results: list[dict[str, Any]], args: argparse.Name
         print(voc_table(evaluate_voc(*voc_arrays(index, results))))
         return
     result = evaluate_coco(ground_truth(index), results, args.backend)
-    print(f"{summary_table(result)}\n\n{per_class_table(result)}")
+    print(false_alarms(result, results) or f"{summary_table(result)}\n\n{per_class_table(result)}")
 
 
 def _write(folder: Path, run: _Run) -> None:

@@ -28,24 +28,27 @@ MARGIN = 1.0
 """pixels; tools that count pixels from 1, or to the last one inside, are off by this much"""
 
 
-def check_index(index: AnnotationIndex, policy: str, decode: bool) -> tuple[AnnotationIndex, list[str]]:
+def check_index(
+    index: AnnotationIndex, policy: str, decode: bool, needs_objects: bool = True
+) -> tuple[AnnotationIndex, list[str]]:
     """Check images and boxes; returns the index to use and one report line for each rule that was broken.
 
     policy "error": raise InputError on the first flaw, with the number of further ones. policy "skip": leave out flawed
     images, empty boxes and boxes wholly outside their image; a box partly outside is reported and kept, training clips
     it. decode: decode every image whole, which finds truncated files, rather than read its header. A split without
-    images or without objects raises under either policy.
+    images raises under either policy, and one without objects where it needs them: to train on, not to test on, which
+    then tells of false alarms.
     """
     if policy not in ("error", "skip"):
         raise InputError(f"unknown policy {policy!r} for flawed data; it can be error or skip")
-    _refuse_empty(index, "")
+    _refuse_empty(index, "", needs_objects)
     flaws = find_flaws(index, _decoded_size if decode else image_size)
     if policy == "error":
         _raise_first(index, flaws)
         return index, []
     kept, outside = leave_out(index, flaws)
     report = _report(index, flaws, outside)
-    _refuse_empty(kept, " once flawed ones are left out: " + "; ".join(report) if report else "")
+    _refuse_empty(kept, " once flawed ones are left out: " + "; ".join(report) if report else "", needs_objects)
     return kept, report
 
 
@@ -73,11 +76,11 @@ def leave_out(index: AnnotationIndex, flaws: dict[str, dict[int, str]]) -> tuple
     return kept, int(outside.sum())
 
 
-def _refuse_empty(index: AnnotationIndex, reason: str) -> None:
-    """Raise InputError for an index without images or objects."""
+def _refuse_empty(index: AnnotationIndex, reason: str, needs_objects: bool) -> None:
+    """Raise InputError for an index without images, or without the objects that it needs."""
     if len(index) == 0:
         raise InputError(f"{index.source}: empty split, there are no images{reason}")
-    if len(index.xywh) == 0:
+    if needs_objects and len(index.xywh) == 0:
         raise InputError(f"{index.source}: empty split, {len(index)} images but no annotated object{reason}")
 
 

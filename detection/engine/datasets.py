@@ -47,7 +47,7 @@ def load_splits(config: Config) -> Splits:
     if dataset.val is None:
         return Splits(train, None, notes)
     if dataset.val in source.splits:
-        val, more = checked(source.read(dataset.val, train.class_names), config)
+        val, more = checked(source.read(dataset.val, train.class_names), config, needs_objects=False)
         return Splits(train, val, [*notes, *more])
     salt = dataset.val_salt
     if salt is None and config.resume:
@@ -70,7 +70,7 @@ def load_split(config: Config, split: str, classes: tuple[str, ...]) -> tuple[An
     """One split to evaluate on, with the classes of the model; a held-out part is the one held out in training."""
     source = find_data(config)
     if split in source.splits:
-        return checked(source.read(split, classes), config)
+        return checked(source.read(split, classes), config, needs_objects=False)
     if split == config.dataset.val:
         splits = load_splits(config)
         assert splits.val is not None
@@ -78,7 +78,7 @@ def load_split(config: Config, split: str, classes: tuple[str, ...]) -> tuple[An
     raise InputError(f"{config.data}: has no split {split!r}; there is {', '.join(source.splits)}")
 
 
-def checked(index: AnnotationIndex, config: Config) -> tuple[AnnotationIndex, list[str]]:
+def checked(index: AnnotationIndex, config: Config, needs_objects: bool = True) -> tuple[AnnotationIndex, list[str]]:
     """The index by the policy `dataset.invalid`. Skipping decodes every image once, so that none fails in training."""
     policy = config.dataset.invalid
-    return check_index(index, policy, decode=policy == "skip")
+    return check_index(index, policy, decode=policy == "skip", needs_objects=needs_objects)

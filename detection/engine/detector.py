@@ -28,7 +28,7 @@ from detection.engine.restore import bottleneck_stride, detector_checkpoint
 from detection.engine.run import Findings
 from detection.engine.task import Task
 from detection.errors import InputError
-from detection.evaluate.report import per_class_table, summary_table, to_json
+from detection.evaluate.report import false_alarms, per_class_table, summary_table, to_json
 from detection.evaluate.results import write_results
 from detection.model.build import build_model
 from detection.model.faster_rcnn import FasterRCNN
@@ -114,6 +114,7 @@ class DetectorProblem:
             task.evaluate(model, iteration)
         assert task.result is not None
         text = f"{summary_table(task.result)}\n\n{per_class_table(task.result)}"
+        text = false_alarms(task.result, task.results) or text
         return Findings(task.result, text, self._write(folder) if parallel.rank() == 0 else {})
 
     def _write(self, folder: Path) -> dict[Path, str]:

@@ -33,6 +33,9 @@ AGREE_EVERY = 10
 NOTABLE_WAIT = 0.2
 """Share of the time that steps may wait for images before it is told."""
 
+NOTHING = -1.0
+"""What COCO's evaluation gives where there is nothing to find."""
+
 LOWER_IS_BETTER = ("loss", "top1_error", "top5_error")
 
 
@@ -234,6 +237,7 @@ class Loop:
         value = progress.metrics[metric]
         lower = metric in LOWER_IS_BETTER
         better = progress.best is None or (value < progress.best if lower else value > progress.best)
+        better = better or value == NOTHING  # no object to find: the newest weights are the best known
         self.rate.saw_evaluation(better)
         progress.stale = 0 if better else progress.stale + 1
         if better:

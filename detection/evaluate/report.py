@@ -26,6 +26,8 @@ COCO_LINES = {
     "ARl": ("Average Recall", "0.50:0.95", "large", 100),
 }
 
+FALSE_ALARM_SCORES = (0.05, 0.3, 0.5, 0.7, 0.9)
+
 NOTHING = "-"
 """in place of a number where there was nothing to find"""
 
@@ -39,6 +41,19 @@ def summary_table(result: CocoResult) -> str:
     for name, (what, iou, area, limit) in COCO_LINES.items():
         value = _number(result.stats[name])
         lines.append(f"{what:<17} {name:<5} IoU {iou:<9}  area {area:<6}  maxDets {limit:>3}   {value:>6}")
+    return "\n".join(lines)
+
+
+def false_alarms(result: CocoResult, results: list[dict[str, Any]]) -> str:
+    """Of a split without objects, whose AP is of nothing: how many detections there are, all of them false alarms, an
+    image and by their score; empty for other splits."""
+    if result.objects or result.crowds:
+        return ""
+    scores = [found["score"] for found in results]
+    lines = [f"no objects: every detection is a false alarm, {len(scores) / max(result.images, 1):.3g} an image"]
+    for least in FALSE_ALARM_SCORES:
+        count = sum(score >= least for score in scores)
+        lines.append(f"  score {least:g} or more: {count}, {count / max(result.images, 1):.3g} an image")
     return "\n".join(lines)
 
 

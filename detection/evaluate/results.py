@@ -112,6 +112,8 @@ def _fault(result: Any) -> str | None:
     """What is wrong with one result and how to mend it, or None."""
     if not isinstance(result, dict):
         return "is no object; write {image_id, category_id, bbox, score}"
+    if "detections" in result and "file" in result:
+        return "is a record of `frcnn predict`, by file name; `frcnn evaluate --predictions` reads it"
     for key in ("image_id", "category_id", "bbox", "score"):
         if key not in result:
             return f"lacks {key!r}; write {{image_id, category_id, bbox, score}}"
