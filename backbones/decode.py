@@ -63,8 +63,14 @@ def open_image(encoded: Path | bytes) -> Image.Image:
     return picture
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Decoded, in RGB: grey is repeated, alpha dropped, 16-bit grey scaled by 1/257; float pixels are refused.
+def has_wide_grey(picture: Image.Image) -> bool:
+    """Whether pixels are grey of more than 8 bits."""
+    return picture.mode == "I" or picture.mode.startswith("I;16")
+
+
+def to_rgb(picture: Image.Image, grey_bits: int = 16) -> Image.Image:
+    """Decoded, in RGB: grey is repeated, alpha dropped, wide grey scaled so that `grey_bits` of its bits fill 0 to 255,
+    by 1/257 for all 16; float pixels are refused.
 
     EXIF orientation is left alone, as torchvision and the published ImageNet results do.
     """
@@ -72,11 +78,13 @@ def to_rgb(picture: Image.Image) -> Image.Image:
         return picture
     if picture.mode == "F":
         raise ImageDataError("float pixels have no fixed range; save the image with 8 bits a channel")
-    if picture.mode == "I" or picture.mode.startswith("I;16"):
+    if has_wide_grey(picture):
         # In place: at the limit of pixels every copy is hundreds of megabytes.
-        grey = np.clip(np.asarray(picture), 0, 65535).astype(np.uint32)
-        grey += 128
-        grey //= 257
+        largest = 2**grey_bits - 1
+        grey = np.clip(np.asarray(picture), 0, largest).astype(np.uint32)
+        grey *= 255
+        grey += largest // 2
+        grey //= largest
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if picture.mode in ("P", "PA"):
         return picture.convert("RGBA").convert("RGB")  # without the detour, Pillow warns about transparent entries

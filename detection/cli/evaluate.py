@@ -93,6 +93,9 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
     try:
         detectors, config = load_detectors(args, device)
         detectors = [replace(d, model=prepare(d.model, args.compiled)) for d in detectors]
+        if args.grey_bits:
+            detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
+            config = replace(config, input=replace(config.input, grey_bits=args.grey_bits))
         config = _with_data(config, args)
         split = args.split or config.dataset.val or "val"
         index, notes = load_split(config, split, detectors[0].class_names)
@@ -173,14 +176,14 @@ def _improved(detectors: list[Detector], index: AnnotationIndex, args: argparse.
         detectors = [replace(detector, short_side=args.short_side) for detector in detectors]
     detector = improve(detectors, args)
     mine = range(parallel.rank(), len(index), parallel.world())
-    decoded = Decoder(detector.prepare, threads=1)([index.path(row)] for row in mine)
+    decoded = Decoder(detector.prepare, threads=1, grey_bits=detector.grey_bits)([index.path(row)] for row in mine)
     found = [detector.detect(batch.inputs)[0] for batch in decoded]
     by_row = dict(sorted(pair for part in parallel.gather(list(zip(mine, found))) for pair in part))
     results = to_results(list(by_row.values()), index, list(by_row))
     if not args.output or parallel.rank():
         return _Run(results, None, None, {})
     result = evaluate_coco(ground_truth(index), results, args.backend)
-    return _Run(results, result, beside_truth(index, by_row, PICTURES), {})
+    return _Run(results, result, beside_truth(index, by_row, PICTURES, detector.grey_bits), {})
 
 
 def _with_data(config: Any, args: argparse.Namespace) -> Any:

@@ -79,6 +79,8 @@ def _detector(args: argparse.Namespace, device: torch.device) -> Detector | Impr
         detectors = [
             replace(d, short_side=args.short_side, long_side=max(d.long_side, args.short_side)) for d in detectors
         ]
+    if args.grey_bits:
+        detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
     detectors = [replace(d, model=prepare(d.model, args.compiled)) for d in detectors]
     return improve(detectors, args) if improves(args) else detectors[0]
 
@@ -88,7 +90,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     from detection.checkpoint import digest
     from detection.export.folder import read_export
 
-    names = ("score", "short_side", "batch", "invalid", "precision", "compiled", *IMPROVEMENTS)
+    names = ("score", "short_side", "batch", "invalid", "precision", "compiled", "grey_bits", *IMPROVEMENTS)
     known = [
         f"{digest(path / 'model.pt')} {read_export(path)}" if path.is_dir() else digest(path)
         for path in args.checkpoint
@@ -105,7 +107,7 @@ def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]],
     from detection.predict.stream import Decoder, Finisher
 
     threads = args.workers or max(1, min(parallel.cores() // parallel.local_world(), DECODERS))
-    decoder = Decoder(detector.prepare, threads, skip=args.invalid == "skip")
+    decoder = Decoder(detector.prepare, threads, skip=args.invalid == "skip", grey_bits=detector.grey_bits)
 
     def finish(batch: Decoded, found: list[Detections]) -> None:
         records = []
@@ -123,6 +125,8 @@ def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]],
         for batch in decoder(batches):
             found = [some.above(args.score) for some in detector.detect(batch.inputs)]
             finisher.submit(finish, batch, found)
+    if detector.grey_bits == 16:
+        _tell_of_dark_images([path for batch in batches for path in batch])
     if decoder.waited > NOTABLE_WAIT * max(decoder.elapsed, 2.0):
         share = decoder.waited / decoder.elapsed
         print(f"the network waited {share:.0%} of the time for images to be decoded; raise --workers, now {threads}")
@@ -135,6 +139,21 @@ def _tell(images: int, discarded: int, left: int, left_out: list[Path]) -> None:
         print(f"begins anew; --resume would have kept {discarded} images that are done")
     elif left < images:
         print(f"goes on: {images - left} of {images} images are done")
+
+
+def _tell_of_dark_images(paths: list[Path]) -> None:
+    """Say where 16-bit files hold fewer bits, so that they were looked at nearly black."""
+    from detection.data.image import bits_in_use
+    from detection.errors import InputError
+
+    for path in paths:
+        try:
+            bits = bits_in_use(path) if path.suffix.lower() in (".png", ".tif", ".tiff", ".pgm") else None
+        except InputError:  # which was said, or skipped, when it was read
+            continue
+        if bits is not None:
+            print(f"{path}: its 16 bits hold {bits}, which look nearly black; predict with --grey-bits {bits}")
+            return
 
 
 def _finish(folder: Path, done: Done, batches: list[list[Path]], images: list[Path]) -> None:

@@ -53,6 +53,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     add("--processes", type=at_least(1), default=1, help="processes on this machine, each on a GPU of its own")
     add("--precision", choices=["fp32", "bf16", "fp16"], default="fp32", help="products; less is faster where built in")
+    add("--grey-bits", type=at_least(8), help="bits that count in 16-bit grey images; default as in training")
     add("--compiled", action="store_true", help="compile the network first: minutes, for many images on a GPU")
 
 

@@ -50,6 +50,8 @@ class InputConfig:
     """a box is dropped when a side is shorter than this after clipping, pixels of the original image"""
     group_by_aspect: bool = True
     """batches hold images that are all wide or all tall, which saves padding"""
+    grey_bits: int = 16
+    """bits that count in 16-bit grey images, 8 to 16: 12 for scanners and cameras whose values end at 4095"""
     workers: int | None = None
     """processes that load images, for each process that trains; 0 loads in that one; default by cores and device"""
     skip_unreadable: int = 0

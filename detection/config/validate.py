@@ -40,6 +40,8 @@ def validate(config: Config) -> None:
     _require(
         config.input.skip_unreadable >= 0, "input.skip_unreadable", config.input.skip_unreadable, "must be 0 or more"
     )
+    bits = config.input.grey_bits
+    _require(8 <= bits <= 16, "input.grey_bits", bits, "must lie in 8..16")
     _processes(config.processes, config.input.workers)
     for i, transform in enumerate(config.input.augment):
         _require(

@@ -43,6 +43,7 @@ class DetectionDataset(Dataset[Sample]):
     ) -> None:
         self.index = index
         self.min_side = config.min_side
+        self.grey_bits = config.grey_bits
         self.long_side = config.long_side
         self.augment = Augmentation(config.augment if training else [], config.min_visibility)
         self.proposals = proposals
@@ -70,7 +71,7 @@ class DetectionDataset(Dataset[Sample]):
         )
 
     def _sample(self, draw: Draw) -> Sample:
-        image = read_image(self.index.path(draw.row))
+        image = read_image(self.index.path(draw.row), self.grey_bits)
         original = (image.shape[0], image.shape[1])
         boxes, labels, ignored = self.annotations(draw.row, original)
         known = len(boxes)
@@ -101,7 +102,7 @@ class DetectionDataset(Dataset[Sample]):
         """Raise `InputError` where the augmentation cannot work on the smallest image, on which crops fail first."""
         row = int(np.prod(self.index.sizes.astype(np.int64), axis=1).argmin())
         try:
-            image = read_image(self.index.path(row))
+            image = read_image(self.index.path(row), self.grey_bits)
         except InputError:  # which is for the reading to say, or to leave out
             return
         try:

@@ -9,7 +9,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from backbones.decode import decoding, open_image, to_rgb
+from backbones.decode import decoding, has_wide_grey, open_image, to_rgb
 from detection.errors import InputError, mending
 
 Size = tuple[int, int]
@@ -30,13 +30,13 @@ _TRANSPOSE = {
 }
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, grey_bits: int = 16) -> np.ndarray:
     """(H, W, 3) uint8 RGB, C-contiguous, turned upright by its EXIF orientation.
 
     Grey and palette images become RGB. Alpha is dropped and the colours under it are kept, as OpenCV and detectron2 do.
-    16-bit grey is scaled by 1/257, values outside 0..65535 become 0 or 255. CMYK is converted by Pillow's rule, without
-    a colour profile. Of an animation the first frame counts. Raises InputError where the file is missing, unreadable,
-    truncated, in float pixels, or larger than Pillow's limit.
+    16-bit grey is scaled by 1/257, or so that `grey_bits` of its bits fill 0..255; values outside become 0 or 255. CMYK
+    is converted by Pillow's rule, without a colour profile. Of an animation the first frame counts. Raises InputError
+    where the file is missing, unreadable, truncated, in float pixels, or larger than Pillow's limit.
     """
     with mending(), decoding(str(path)), open_image(path) as image:
         transpose = _TRANSPOSE.get(_orientation(image))
@@ -45,8 +45,18 @@ def read_image(path: Path) -> np.ndarray:
             if decoded is not None and decoded.shape[:2] == (image.height, image.width):
                 return decoded
         image.load()
-        pixels = to_rgb(image)
+        pixels = to_rgb(image, grey_bits)
         return np.array(pixels if transpose is None else pixels.transpose(transpose))
+
+
+def bits_in_use(path: Path) -> int | None:
+    """Of a 16-bit grey image whose values fill less than a quarter of the range, as those of 12-bit scanners do, how
+    many bits they take; None for all others. Raises InputError like `read_image`."""
+    with mending(), decoding(str(path)), open_image(path) as image:
+        if not has_wide_grey(image):
+            return None
+        largest = int(np.asarray(image).max())
+        return max(largest.bit_length(), 8) if largest < 2**14 else None
 
 
 def as_rgb(image: Any) -> np.ndarray:

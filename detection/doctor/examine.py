@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from detection.data.check import find_flaws, leave_out, name_item
+from detection.data.image import bits_in_use
 from detection.data.index import AnnotationIndex
 from detection.data.locate import Source
 from detection.doctor.anchors import Anchors, best_fit, input_scale, recall
@@ -23,6 +24,9 @@ from detection.model.build import PYRAMID_SIZES
 
 STRIDES = [4, 8, 16, 32, 64]
 """of the pyramid's levels"""
+
+WIDE_GREY = (".png", ".tif", ".tiff", ".pgm")
+"""Endings of formats that hold 16-bit grey."""
 
 Parts = dict[str, AnnotationIndex]
 Found = list[tuple[str, Item]]
@@ -103,15 +107,27 @@ def judge(parts: Parts, album: Album) -> Found:
             for row, complaint in rows.items():
                 found.append((rule, _flaw(split, index, rule, row, complaint)))
         sound[split], _ = leave_out(index, flaws)
-        if not len(sound[split].xywh):
+        if not len(sound[split]) or (split == "train" and not len(sound[split].xywh)):
             found.append(("empty split", Item(split, f"{split} has {len(sound[split])} sound images and no sound box")))
     for split, index in sound.items():
         short, long = _input_size(sound)
         found += duplicate_boxes(split, index) + unusual_boxes(split, index, input_scale(index, short, long))
         found += distribution(split, index)
+        found += [] if album.quick else dark_images(split, index)
         for row in np.flatnonzero(np.diff(index.offsets) == 0).tolist():
             found.append(("no objects", image_item(split, index, row, "has no objects")))
     return found + class_names(sound) + untrained(sound) + copied_images(sound, album)
+
+
+def dark_images(split: str, index: AnnotationIndex) -> Found:
+    """16-bit images of which few bits are used."""
+    found: Found = []
+    for row in range(len(index)):
+        if index.path(row).suffix.lower() in WIDE_GREY:
+            bits = bits_in_use(index.path(row))
+            if bits is not None:
+                found.append(("dark image", image_item(split, index, row, f"holds values of {bits} bits")))
+    return found
 
 
 def _flaw(split: str, index: AnnotationIndex, rule: str, row: int, complaint: str) -> Item:

@@ -71,6 +71,11 @@ RULES = {
         "note", "pairs of boxes on one object (IoU above .9) with different classes", "see which class is right"
     ),
     "similar image": Rule("note", "images nearly the same as another of their split", "fine for video; else delete"),
+    "dark image": Rule(
+        "warning",
+        "16-bit images whose values fill less than a quarter of the range, and so look nearly black",
+        "train and predict with --input.grey_bits and --grey-bits of the bits that they take",
+    ),
     "odd size": Rule("note", "boxes far larger or smaller than others of their class", "look at them: a wrong class?"),
     "odd shape": Rule("note", "boxes far wider or taller than others of their class", "look at them: a slip?"),
     "extreme shape": Rule("note", "boxes more than 20 times as long as wide", "look at them: a slip?"),

@@ -75,7 +75,7 @@ class DetectionTask:
         self.results = to_results(detections, index, rows)
         self.result = evaluate_coco(ground_truth(index), self.results, self.backend)
         if self.pictures and parallel.rank() == 0:
-            self.picture = beside_truth(index, dict(zip(rows, detections)), self.pictures)
+            self.picture = beside_truth(index, dict(zip(rows, detections)), self.pictures, self.dataset.grey_bits)
             if self.journal:
                 self.journal.picture("detections | ground truth", iteration, self.picture)
         return {**self.result.stats, "loss": sum(losses.values()), **losses}
@@ -90,12 +90,12 @@ class DetectionTask:
         return joined(parallel.gather(mine))
 
 
-def beside_truth(index: AnnotationIndex, found: dict[int, Detections], count: int) -> np.ndarray:
+def beside_truth(index: AnnotationIndex, found: dict[int, Detections], count: int, grey_bits: int = 16) -> np.ndarray:
     """A sheet of detections beside the ground truth, for `count` images spread over the split; found: by row."""
     chosen = np.unique(np.linspace(0, len(index) - 1, min(count, len(index))).astype(int))
     pairs = []
     for row in chosen.tolist():
-        image, certain = read_image(index.path(row)), found[row].above(PICTURE_SCORE)
+        image, certain = read_image(index.path(row), grey_bits), found[row].above(PICTURE_SCORE)
         left = draw(image, certain.boxes.numpy(), certain.labels.numpy(), index.class_names, certain.scores.numpy())
         right = draw(image, index.boxes(row), index.labels[index.rows(row)], index.class_names)
         pairs.append([left, right])

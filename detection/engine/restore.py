@@ -32,7 +32,8 @@ def load_detector(path: Path, device: torch.device) -> tuple[Detector, Config]:
     checkpoint.load_weights(model, content["model"], path)
     model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     sides = config.input
-    return Detector(model, tuple(content["classes"]), sides.test_short_side, sides.long_side, device), config
+    size = sides.test_short_side, sides.long_side
+    return Detector(model, tuple(content["classes"]), *size, device, sides.grey_bits), config
 
 
 def trained_images(path: Path) -> np.ndarray:

@@ -60,10 +60,10 @@ def latency(checkpoint: Path, index: AnnotationIndex, images: int, device: torch
     detector, _ = load_detector(checkpoint, device)
     rows = [i % len(index) for i in range(images)]
     for row in rows[:WARM_UP]:
-        detector([read_image(index.path(row))])
+        detector([read_image(index.path(row), detector.grey_bits)])
     seconds = []
     for row in rows:
-        image = read_image(index.path(row))
+        image = read_image(index.path(row), detector.grey_bits)
         began = time.perf_counter()
         detector([image])  # its detections are on the CPU, so the device is done
         seconds.append(time.perf_counter() - began)

@@ -58,7 +58,7 @@ def _run(
     improved = ImprovedDetector([load_detector(path, device)[0] for path in checkpoints], improvements)
     results, seconds = [], []
     for i in range(len(index)):
-        image = read_image(index.path(i))
+        image = read_image(index.path(i), improved.grey_bits)
         began = time.perf_counter()
         found = improved([image])
         seconds.append(time.perf_counter() - began)

@@ -114,7 +114,7 @@ def _write_graphs(detector: Detector, folder: Path, backend: str, precision: str
 
 
 def _normalised(detector: Detector, path: Path) -> torch.Tensor:
-    sample = to_sample(read_image(path), detector.short_side, detector.long_side)
+    sample = to_sample(read_image(path, detector.grey_bits), detector.short_side, detector.long_side)
     return detector.model.normalise(collate([sample], detector.model.size_multiple))
 
 
@@ -122,7 +122,9 @@ def _normalised(detector: Detector, path: Path) -> torch.Tensor:
 def _pooled(detector: Detector, path: Path) -> torch.Tensor:
     """(R, S, S, C) pooled features of regions spread over the ranks of the proposals."""
     model = detector.model
-    batch = collate([to_sample(read_image(path), detector.short_side, detector.long_side)], model.size_multiple)
+    batch = collate(
+        [to_sample(read_image(path, detector.grey_bits), detector.short_side, detector.long_side)], model.size_multiple
+    )
     maps = model.maps(batch)
     boxes = model.propose(model.rpn(maps), batch, model.test_limits)[0].boxes
     some = boxes[:: max(1, len(boxes) // CALIBRATION_REGIONS)][:CALIBRATION_REGIONS]

@@ -32,7 +32,7 @@ def compare(reference: Detector, other: Detector, images: Sequence[Path]) -> Par
     expected = found = same = 0
     pixels = score = 0.0
     for path in images:
-        image = read_image(path)
+        image = read_image(path, reference.grey_bits)
         first, second = (detector([image])[0].above(SCORE) for detector in (reference, other))
         expected, found = expected + len(first.boxes), found + len(second.boxes)
         if not len(first.boxes) or not len(second.boxes):

@@ -17,7 +17,8 @@ from detection.records import Detections, Sample, collate
 class Detector:
     """A model with all that prediction needs.
 
-    class_names: in label order; short_side, long_side: input size in pixels, as in training; device: where it runs.
+    class_names: in label order; short_side, long_side: input size in pixels, as in training; device: where it runs;
+    grey_bits: with which files are to be read for it, see `read_image`.
     """
 
     model: FasterRCNN
@@ -25,6 +26,7 @@ class Detector:
     short_side: int
     long_side: int
     device: torch.device
+    grey_bits: int = 16
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """Detections of each image, (H, W, 3) uint8 RGB of any size or what else `detection.data.image.as_rgb` takes,

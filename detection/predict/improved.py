@@ -83,6 +83,7 @@ class ImprovedDetector:
         self.improvements = improvements or Improvements()
         self.class_names = self.detectors[0].class_names
         self.device = self.detectors[0].device
+        self.grey_bits = self.detectors[0].grey_bits
         _check_classes(self.detectors)
         if self.improvements.suppression == "wbf":
             require_fusion()

@@ -39,10 +39,14 @@ class Decoder:
 
     prepare: makes of the pixels what the detector takes. skip: leave unreadable images out and say why, instead of
     raising their `InputError`. waited: seconds for which nothing was ready; elapsed: seconds in all.
+    grey_bits: see `read_image`.
     """
 
-    def __init__(self, prepare: Callable[[np.ndarray], Any], threads: int, skip: bool = False) -> None:
+    def __init__(
+        self, prepare: Callable[[np.ndarray], Any], threads: int, skip: bool = False, grey_bits: int = 16
+    ) -> None:
         self.prepare = prepare
+        self.grey_bits = grey_bits
         self.threads = threads
         self.skip = skip
         self.waited = self.elapsed = 0.0
@@ -66,7 +70,7 @@ class Decoder:
                 self.elapsed = time.monotonic() - began
 
     def _read(self, path: Path) -> tuple[np.ndarray, Any]:
-        pixels = read_image(path)
+        pixels = read_image(path, self.grey_bits)
         return pixels, self.prepare(pixels)
 
     def _collect(self, paths: Sequence[Path], futures: list[Future[tuple[np.ndarray, Any]]]) -> Decoded:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from detection.data.image import as_rgb, image_size, read_image, resize_image, resize_size, to_planes
+from detection.data.image import as_rgb, bits_in_use, image_size, read_image, resize_image, resize_size, to_planes
 from detection.errors import InputError
 
 
@@ -212,3 +212,28 @@ def test_pixels_of_another_type_never_become_memory_as_it_happened_to_be(kind: t
     for work in (to_planes, lambda image: resize_image(image, (5, 5))):
         with pytest.raises(ValueError, match="must be .* uint8"):
             work(COLOUR.astype(kind))
+
+
+@pytest.mark.parametrize("kind", ["png", "tif", "pgm"])
+@pytest.mark.parametrize(
+    ("largest", "bits"), [(4095, 12), (4000, 12), (16383, 14), (200, 8), (16384, None), (65535, None)]
+)
+def test_twelve_bits_in_sixteen_are_noticed_and_can_be_scaled(
+    tmp_path: Path, kind: str, largest: int, bits: int | None
+) -> None:
+    path = tmp_path / f"a.{kind}"
+    values = np.linspace(0, largest, 60).astype(np.uint16).reshape(6, 10)
+    Image.fromarray(values).save(path)
+    assert bits_in_use(path) == bits
+    if bits is not None:
+        assert read_image(path).max() <= 64  # nearly black
+        scaled = read_image(path, bits)
+        assert np.abs(scaled[..., 0] - values * (255 / (2**bits - 1))).max() <= 0.51
+
+
+def test_colour_and_eight_bits_are_left_alone(tmp_path: Path) -> None:
+    for mode in ("L", "RGB", "P"):
+        path = tmp_path / f"{mode}.png"
+        Image.fromarray(COLOUR).convert(mode).save(path)
+        assert bits_in_use(path) is None
+        assert np.array_equal(read_image(path, 12), read_image(path))
