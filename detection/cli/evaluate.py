@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detection.cli.arguments import Parser, at_least
-from detection.cli.testing import add_running, add_testing, improve, improves, load_detectors
+from detection.cli.testing import add_running, add_testing, improve, improves, load_detectors, tell_of_compilation
 from detection.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
     device = parallel.start(parallel.choose_device(args.device))
     try:
         detectors, config = load_detectors(args, device)
+        tell_of_compilation(args)
         detectors = [replace(d, model=prepare(d.model, args.compiled)) for d in detectors]
         if args.grey_bits:
             detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detection.cli.arguments import Parser, at_least, share
-from detection.cli.testing import IMPROVEMENTS, add_running, add_testing, improve, improves, load_detectors
+from detection.cli.testing import (
+    IMPROVEMENTS,
+    add_running,
+    add_testing,
+    improve,
+    improves,
+    load_detectors,
+    tell_of_compilation,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +87,7 @@ def _detector(args: argparse.Namespace, device: torch.device) -> Detector | Impr
         detectors = [
             replace(d, short_side=args.short_side, long_side=max(d.long_side, args.short_side)) for d in detectors
         ]
+    tell_of_compilation(args)
     if args.grey_bits:
         detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
     detectors = [replace(d, model=prepare(d.model, args.compiled)) for d in detectors]

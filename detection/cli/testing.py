@@ -27,6 +27,11 @@ IMPROVEMENTS: dict[str, Any] = {
 """The options and their values where nobody asks for anything."""
 
 
+COMPILING = (
+    "compiling the network, at the first image and once or twice more where sizes change much: about half a minute each"
+)
+
+
 def add_testing(parser: argparse.ArgumentParser) -> None:
     """`--checkpoint` and the improvements of the ResNet paper's appendix B, with two kinds of suppression since."""
     parser.add_argument(
@@ -55,6 +60,12 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     add("--precision", choices=["fp32", "bf16", "fp16"], default="fp32", help="products; less is faster where built in")
     add("--grey-bits", type=at_least(8), help="bits that count in 16-bit grey images; default as in training")
     add("--compiled", action="store_true", help="compile the network first: minutes, for many images on a GPU")
+
+
+def tell_of_compilation(args: argparse.Namespace) -> None:
+    """Why nothing happens for a while."""
+    if args.compiled:
+        print(COMPILING, flush=True)
 
 
 def improves(args: argparse.Namespace) -> bool:

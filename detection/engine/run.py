@@ -147,7 +147,15 @@ class _Run:
     def run(self) -> Findings | None:
         """Train to the end, then look at the best weights and write what they achieve."""
         say = self.journal.say if self.journal else lambda _: None
-        for line in [*idle_gpus(self.device), *self.problem.lines, *([self.warning] if self.warning else [])]:
+        compiling = (
+            ["compiling the network: the first steps take a minute or more"] if self.config.train.compile else []
+        )
+        for line in [
+            *idle_gpus(self.device),
+            *compiling,
+            *self.problem.lines,
+            *([self.warning] if self.warning else []),
+        ]:
             say(line)
         start, total = self.loop.progress.iteration, self.loop.settings.total
         epochs = total / self.problem.steps_per_epoch
