@@ -89,7 +89,7 @@ def load(path: Path, task: str) -> dict[str, Any]:
 
 def load_newest(folder: Path, task: str) -> tuple[dict[str, Any] | None, str]:
     """What a run in `folder` goes on from, None where nothing was saved, and a warning where that is not `last.pt`,
-    which is then `previous.pt` too. Raises `InputError` where neither can be used."""
+    which nothing is done about here. Raises `InputError` where neither can be used."""
     last, previous = folder / LAST, folder / PREVIOUS
     if not has_run(folder):
         return None, ""
@@ -100,8 +100,13 @@ def load_newest(folder: Path, task: str) -> tuple[dict[str, Any] | None, str]:
             raise
         fault = str(error).split(";")[0]
     content = load(previous, task)
-    give_name(previous, last)  # else the next save would call the damaged one the previous
     return content, f"warning: {fault}; going on from {PREVIOUS}, of iteration {content['iteration']}"
+
+
+def mend_newest(folder: Path) -> None:
+    """Make `previous.pt` the `last.pt` too, where `load_newest` had to take it: else the next save would call the
+    damaged one the previous."""
+    give_name(folder / PREVIOUS, folder / LAST)
 
 
 def has_run(folder: Path) -> bool:

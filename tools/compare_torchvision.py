@@ -111,6 +111,7 @@ def main(arguments: list[str]) -> int:
     )
     write_atomically(folder / "config.yaml", to_yaml(config).encode())
     journal = Journal(folder, total)
+    journal.open()
     keep = partial(_save, folder, model)
     loop = Loop(model, task, optimizer, rate, None, settings, keep, journal)
     began = time.monotonic()

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from backbones.decode import ImageDataError, decoding, open_image, to_rgb
+from backbones.fingerprints import drawn, of_contents, of_files
 
 MEAN_SAMPLE = 1000
 """Images that the mean colour of an encoded set is taken over."""
@@ -101,16 +102,26 @@ class ImageSet:
             encoded = [encoded[i] for i in index]
         return ImageSet(self.class_names, self.labels[index], np.asarray(self.names)[index], pixels, encoded)
 
-    def hold_out(self, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
-        """The set without `count` images drawn at random, and those images (the 45k/5k of He et al. 2015, section 4.2).
+    def fingerprints(self) -> np.ndarray:
+        """(N,) int64: what the images are known by, whatever they are called."""
+        if isinstance(self.encoded, Path):
+            return of_files([self.encoded / self.name(row) for row in range(len(self))])
+        if self.encoded is not None:
+            return of_contents(self.encoded)
+        assert self.pixels is not None
+        return of_contents(pixels.tobytes() for pixels in self.pixels)
 
-        Raises `ImageDataError` where nothing would be left.
+    def hold_out(self, count: int, salt: int) -> tuple[ImageSet, ImageSet]:
+        """The set without `count` images, and those images (the 45k/5k of He et al. 2015, section 4.2).
+
+        The content of the images and the salt decide which: no image that is added later brings another one into the
+        held-out part. Raises `ImageDataError` where nothing would be left.
         """
         if not 0 <= count < len(self):
             raise ImageDataError(
                 f"{count} of {len(self)} images cannot be held out; hold out between 0 and {len(self) - 1}"
             )
-        order = np.random.default_rng(seed).permutation(len(self))
+        order = np.argsort(drawn(self.fingerprints(), salt), kind="stable")
         return self.subset(np.sort(order[count:])), self.subset(np.sort(order[:count]))
 
     def mean_colour(self) -> tuple[int, int, int]:

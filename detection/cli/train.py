@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from detection.cli.follow import follow
-from detection.config.read import config_parser, read_config
+from detection.config.read import config_parser, own_config, read_config
 from detection.config.schema import Config
 
 DESCRIPTION = """Train a Faster R-CNN. Settings come from --config FILE and from options, which win. With --data and no
---config, format, classes, splits, model, input size and schedule are chosen by looking at the data. Under torchrun
-every process takes its share of each batch."""
+--config, format, classes, splits, model, input size and schedule are chosen by looking at the data. With --resume true
+and no --config, the settings are those of the run in --output, but for what is given besides. Under torchrun every
+process takes its share of each batch."""
 
 
 def main(arguments: list[str]) -> int:
@@ -24,6 +25,10 @@ def main(arguments: list[str]) -> int:
     # Without a config the length of the run is not known before the data is; 1 stands in for it.
     draft = {"train.iterations": 1} if automatic and not _gives_length(arguments) else {}
     config = read_config(parser, arguments, Config, draft)
+    own = own_config(config, arguments)
+    if own:
+        automatic, arguments = False, own
+        config = read_config(config_parser("frcnn train", DESCRIPTION, Config), arguments, Config)
 
     from detection.launch import launch
     from detection.parallel import launched

@@ -17,7 +17,9 @@ class ClassDatasetConfig:
     val: str | None = "val"
     """split for validation; where the data has none of this name, images of the training split are held out"""
     hold_out: int | None = None
-    """images held out when there is no validation split, chosen by the seed; default a tenth"""
+    """images held out when there is no validation split; default a tenth"""
+    hold_out_salt: int | None = None
+    """with the content of an image decides whether it is held out; default the seed that the run begins with"""
     test: str | None = "test"
     """split whose error is measured once, at the end, where the data has it and validation does not use it"""
 

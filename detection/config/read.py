@@ -52,6 +52,15 @@ def read_config(
         raise InputError(_faulty_file(arguments, kind, error) + one_line(error)) from error
 
 
+def own_config(config: AnyConfig, arguments: list[str]) -> list[str]:
+    """Where `arguments`, read as `config`, go on with a run and name no file: options that begin with what the run's
+    folder says of it, so that only what is given besides differs. Else none."""
+    own = Path(config.output) / "config.yaml"
+    if not config.resume or _config_files(arguments) or not own.is_file():
+        return []
+    return ["--config", str(own), *arguments]
+
+
 def _faulty_file(arguments: list[str], kind: type[AnyConfig], error: Exception) -> str:
     """`FILE: `, to begin a message with, where the config file among `arguments` is wrong by itself; else nothing."""
     for file in _config_files(arguments):

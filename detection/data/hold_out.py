@@ -6,45 +6,19 @@ images that are added later move no other, and copies of an image fall into the 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
 import numpy as np
 
+from backbones.fingerprints import drawn, of_files
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
-
-BLOCK = 4096
-"""Bytes read at the beginning, in the middle and at the end of a file: compressed pixels that differ, differ there."""
 
 SALTS, QUICK_SALTS, MANY = 256, 16, 5000
 """Ways of parting that are compared, and fewer for datasets of many images, which chance parts evenly."""
 
 
-def fingerprints(paths: Sequence[Path]) -> np.ndarray:
-    """(N,) int64: what each file is known by, from its size and three blocks of its bytes; 0 for a missing file."""
-    with ThreadPoolExecutor(8) as pool:
-        return np.fromiter(pool.map(_fingerprint, paths, chunksize=64), dtype=np.int64, count=len(paths))
-
-
-def _fingerprint(path: Path) -> int:
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            found = hashlib.blake2b(str(size).encode(), digest_size=8)
-            for start in (0, max(size // 2 - BLOCK // 2, 0), max(size - BLOCK, 0)):
-                file.seek(start)
-                found.update(file.read(BLOCK))
-    except OSError:
-        return 0
-    return int.from_bytes(found.digest(), "little", signed=True)
-
-
 def index_fingerprints(index: AnnotationIndex) -> np.ndarray:
-    """The same of the images of an index."""
-    return fingerprints([index.path(i) for i in range(len(index))])
+    """(N,) int64: what the images of an index are known by."""
+    return of_files([index.path(i) for i in range(len(index))])
 
 
 def hold_out(
@@ -57,7 +31,7 @@ def hold_out(
     """
     if not 0 < fraction < 1:
         raise InputError(f"{index.source}: cannot hold out {fraction} of the images; give a share between 0 and 1")
-    known = index_fingerprints(index).view(np.uint64)
+    known = index_fingerprints(index)
     if salt is None:
         count = SALTS if len(index) < MANY else QUICK_SALTS
         salt = min(range(count), key=lambda salt: _unevenness(index, _held(known, fraction, salt), fraction))
@@ -71,12 +45,8 @@ def hold_out(
 
 
 def _held(known: np.ndarray, fraction: float, salt: int) -> np.ndarray:
-    """(N,) bool. The numbers are mixed as in SplitMix64 (Steele et al. 2014), each of whose bits depends on all."""
-    with np.errstate(over="ignore"):
-        mixed = known + np.uint64(salt + 1) * np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (mixed ^ (mixed >> np.uint64(31))) / 2.0**64 < fraction
+    """(N,) bool."""
+    return drawn(known, salt) < fraction
 
 
 def _unevenness(index: AnnotationIndex, held: np.ndarray, fraction: float) -> float:

@@ -28,8 +28,8 @@ from detection.engine.datasets import Splits
 from detection.engine.detector import DetectorProblem
 from detection.engine.journal import Journal
 from detection.engine.proposal_cache import load_proposals, propose, save_proposals
+from detection.engine.resuming import ALTERNATING, DETECTOR, refuse_other_settings
 from detection.engine.run import Findings, run
-from detection.engine.settings import refuse_other_settings
 from detection.engine.task import Found, Task
 from detection.errors import InputError
 from detection.lock import claim
@@ -59,10 +59,6 @@ STEPS = (
     Step("step4", "regions", True, "step3", "step3"),
 )
 
-LASTING = ("data", "input", "model", "seed", "train.epochs", "train.iterations", "train.mode", "train.step_shares")
-"""How the settings begin that a run cannot change on its way: finished steps and their proposals would be of the old
-ones."""
-
 
 def train_alternating(config: Config, splits: Splits, device: torch.device) -> Findings | None:
     """All four steps; the last one's findings, with `best.pt` and what it finds in the folder above. Ranks other than
@@ -82,8 +78,8 @@ def _four_steps(config: Config, splits: Splits, device: torch.device) -> Finding
     if begun and not config.resume:
         raise InputError(f"{folder}: holds a run already; go on with --resume true, or give another folder")
     if begun:
-        refuse_other_settings(config, LASTING)
-    if parallel.rank() == 0:
+        refuse_other_settings(config, (*ALTERNATING, *(k for k, change in DETECTOR.items() if change == "refused")))
+    if parallel.rank() == 0 and not begun:
         write_atomically(folder / "config.yaml", to_yaml(config).encode())
     found: Findings | None = None
     for step, share in zip(STEPS, config.train.step_shares):
@@ -94,6 +90,8 @@ def _four_steps(config: Config, splits: Splits, device: torch.device) -> Finding
         found = run(settings, problem, device)
         if step.learns == "rpn":
             _propose(problem, folder / step.name)
+    if parallel.rank() == 0 and begun:  # no step has refused it
+        write_atomically(folder / "config.yaml", to_yaml(config).encode())
     return _final(folder, found)
 
 

@@ -10,18 +10,21 @@ from backbones.classify.images import ImageSet
 from backbones.classify.sources import Source, open_source
 from backbones.classify.views import View
 from detection.config.pretrain import CropConfig, PretrainConfig, ViewConfig
+from detection.engine.resuming import stored_setting
 from detection.errors import InputError, mending
 
 
 @dataclass(frozen=True)
 class ClassSplits:
     """val is None where the config wants none; test is None where the data has none or validation uses it. lines: what
-    a user should know."""
+    a user should know. held: how many images were held out for validation, and by which salt; None where it has a split
+    of its own."""
 
     train: ImageSet
     val: ImageSet | None
     test: ImageSet | None
     lines: list[str]
+    held: tuple[int, int] | None = None
 
 
 def open_data(data: str | None) -> Source:
@@ -39,22 +42,30 @@ def load_class_splits(config: PretrainConfig) -> ClassSplits:
     source, dataset = open_data(config.data), config.dataset
     with mending():
         train, val, test = source.read(dataset.train), None, None
-        names, lines = train.class_names, []
+        names, lines, held = train.class_names, [], None
         if dataset.val in source.splits:
             assert dataset.val is not None
             val = source.read(dataset.val, names)
         elif dataset.val is not None:
-            whole = len(train)
-            train, val = train.hold_out(dataset.hold_out or max(whole // 10, 1), config.seed)
-            lines.append(
-                f"no split {dataset.val!r}: held out {len(val)} of {whole} training images (seed {config.seed})"
-            )
+            whole, held = len(train), _held_out(config, len(train))
+            train, val = train.hold_out(*held)
+            lines.append(f"no split {dataset.val!r}: held out {len(val)} of {whole} images, by their content")
         if dataset.test in source.splits and dataset.test not in (None, dataset.val):
             assert dataset.test is not None
             test = source.read(dataset.test, names)
     counts = {"training": train, "validation": val, "test": test}
     images = ", ".join(f"{len(images)} {name}" for name, images in counts.items() if images is not None)
-    return ClassSplits(train, val, test, [*lines, f"{images} images, {len(names)} classes"])
+    return ClassSplits(train, val, test, [*lines, f"{images} images, {len(names)} classes"], held)
+
+
+def _held_out(config: PretrainConfig, images: int) -> tuple[int, int]:
+    """How many are held out, and by which salt: as the run that is gone on with began."""
+    given = {"hold_out": config.dataset.hold_out, "hold_out_salt": config.dataset.hold_out_salt}
+    for key, value in given.items():
+        if value is None and config.resume:
+            given[key] = stored_setting(Path(config.output), f"dataset.{key}")
+    count, salt = given["hold_out"], given["hold_out_salt"]
+    return max(images // 10, 1) if count is None else count, config.seed if salt is None else salt
 
 
 def augmentation(crop: CropConfig, images: ImageSet) -> Augmentation:

@@ -46,7 +46,11 @@ def pretrain(config: PretrainConfig, splits: ClassSplits | None = None) -> Findi
     try:
         check_device(config.train, config.net.norm, "net.norm", device)
         with mending():
-            return run(config, ClassifierProblem(config, device, splits or load_class_splits(config)), device)
+            splits = splits or load_class_splits(config)
+            if splits.held:
+                count, salt = splits.held
+                config = replace(config, dataset=replace(config.dataset, hold_out=count, hold_out_salt=salt))
+            return run(config, ClassifierProblem(config, device, splits), device)
     finally:
         parallel.stop()
 
@@ -81,6 +85,8 @@ class ClassifierProblem:
         self.classes = splits.train.class_names
         self.metric: str = config.train.metric
         self.trained_on = self.validated_on = np.zeros(0, dtype=np.int64)
+        if splits.held and splits.val is not None:  # else each split has images of its own
+            self.trained_on, self.validated_on = splits.train.fingerprints(), splits.val.fingerprints()
         self.described: dict[str, str] = {}
         self._workers = loaders(config.input.workers, device)
         self.warmup_error = config.train.warmup_error

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from detection.config.schema import Config
 from detection.data.check import check_index
 from detection.data.hold_out import hold_out
 from detection.data.index import AnnotationIndex
 from detection.data.locate import Source, locate
 from detection.data.shapes import default_cache, write_shapes
+from detection.engine.resuming import stored_setting
 from detection.errors import InputError
 
 SHAPES_TRAIN, SHAPES_VAL, SHAPES_SIZE = 800, 100, 224
@@ -51,19 +50,10 @@ def load_splits(config: Config) -> Splits:
         return Splits(train, val, [*notes, *more])
     salt = dataset.val_salt
     if salt is None and config.resume:
-        salt = _salt_of(Path(config.output))
+        salt = stored_setting(Path(config.output), "dataset.val_salt")
     train, val, salt = hold_out(train, dataset.val_fraction, salt)
     held = f"no split {dataset.val!r}: held out {len(val)} of {len(train) + len(val)} images, by their content"
     return Splits(train, val, [*notes, held], salt)
-
-
-def _salt_of(folder: Path) -> int | None:
-    """The salt of the run in `folder`, if there is one."""
-    try:
-        settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        return settings["dataset"]["val_salt"]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        return None
 
 
 def load_split(config: Config, split: str, classes: tuple[str, ...]) -> tuple[AnnotationIndex, list[str]]:

@@ -40,26 +40,29 @@ HEADLINE = ("AP", "AP50", "AP75", "top1_error", "top5_error", "loss")
 class Journal:
     """Reports of one run of `total` iterations, from iteration `start` on, into `folder` and on the terminal.
 
-    Whatever writes raises `InputError` where the disk is full or the folder has gone.
+    Before `open` it only says lines, and the folder stays as it is. Whatever writes raises `InputError` where the disk is full or the folder has gone.
     """
 
     def __init__(self, folder: Path, total: int, start: int = 0) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import
-
         self.folder = folder
         self.total = total
         self.start = start
-        self._rows = _rows_until(folder / "metrics.jsonl", start)
-        write_atomically(folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in self._rows).encode())
-        if (folder / "results.csv").exists():
-            self._write_table()
-        with self._writing("tensorboard"):
-            cut_events(folder / "tensorboard", start)
-            self._events = SummaryWriter(str(folder / "tensorboard"))
         self._began = time.monotonic()
         self._console = Console(highlight=False)
         self._step: Callable[[int], None] | None = None
         self._last: Text | None = None
+
+    def open(self) -> None:
+        """Cut off what was written past the start, and begin to write."""
+        from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+        self._rows = _rows_until(self.folder / "metrics.jsonl", self.start)
+        write_atomically(self.folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in self._rows).encode())
+        if (self.folder / "results.csv").exists():
+            self._write_table()
+        with self._writing("tensorboard"):
+            cut_events(self.folder / "tensorboard", self.start)
+            self._events = SummaryWriter(str(self.folder / "tensorboard"))
 
     def say(self, text: str) -> None:
         """A line that stays on the terminal."""

@@ -42,6 +42,7 @@ class LearningRate:
         self.drops = 0
         self.stale = 0
         self.error = 1.0
+        self.warmed_up = False
 
     def __call__(self, step: int) -> float:
         if self.needs_error:
@@ -58,13 +59,12 @@ class LearningRate:
     @property
     def needs_error(self) -> bool:
         """Whether the training error of each step is still to be told."""
-        return self.warmup_error is not None
+        return self.warmup_error is not None and not self.warmed_up
 
     def saw_error(self, error: float) -> None:
         """The share of wrong images of a training step."""
         self.error = SMOOTHING * self.error + (1 - SMOOTHING) * error
-        if self.warmup_error is not None and self.error < self.warmup_error:
-            self.warmup_error = None
+        self.warmed_up = self.warmup_error is not None and self.error < self.warmup_error
 
     def saw_evaluation(self, better: bool) -> None:
         """Whether an evaluation was the best so far."""
@@ -73,8 +73,8 @@ class LearningRate:
             self.drops, self.stale = self.drops + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"drops": self.drops, "stale": self.stale, "error": self.error, "warmup_error": self.warmup_error}
+        return {"drops": self.drops, "stale": self.stale, "error": self.error, "warmed_up": self.warmed_up}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.drops, self.stale = state["drops"], state["stale"]
-        self.error, self.warmup_error = state["error"], state["warmup_error"]
+        self.error, self.warmed_up = state["error"], state["warmed_up"]

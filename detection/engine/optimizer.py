@@ -20,29 +20,47 @@ def build_optimizer(
     bias_decay: float,
     fused: bool | None = None,
 ) -> SGD:
-    """SGD over the parameters that train: three groups with the decay of weights, of norms and of biases.
+    """SGD over the parameters that train: up to three groups, `weights`, `norms` and `biases`, each with its decay.
 
+    The groups are the same whatever the decays are, so that a run can go on with others.
     fused: one kernel an update, which can leave a step out by what the device knows; default on CUDA.
     """
-    groups: dict[float, list[nn.Parameter]] = {}
+    decays = {"weights": weight_decay, "norms": norm_decay, "biases": bias_decay}
+    groups: dict[str, list[nn.Parameter]] = {kind: [] for kind in decays}
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad:
-                decay = norm_decay if isinstance(module, NORMS) else bias_decay if name == "bias" else weight_decay
-                groups.setdefault(decay, []).append(parameter)
-    parameters = [{"params": group, "weight_decay": decay} for decay, group in groups.items()]
+                kind = "norms" if isinstance(module, NORMS) else "biases" if name == "bias" else "weights"
+                groups[kind].append(parameter)
+    parameters = [
+        {"params": group, "weight_decay": decays[kind], "kind": kind} for kind, group in groups.items() if group
+    ]
     every = [p for group in groups.values() for p in group]
     if fused is None:
         fused = all(p.is_cuda for p in every)
     optimizer = SGD(parameters, lr=lr, momentum=momentum, fused=fused or None)
-    if fused and momentum:  # made by the first step otherwise, but not filled where that one is left out
-        for p in every:
-            optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
+    _fill_momentum(optimizer)
     return optimizer
 
 
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load a saved state, of any device. Raises ValueError where its groups are others."""
+    """Load what the saved steps have gathered, of any device; rate, momentum and decays stay those of `optimizer`.
+
+    Raises ValueError where its groups are others.
+    """
+    settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
+    _fill_momentum(optimizer)
+
+
+def _fill_momentum(optimizer: Optimizer) -> None:
+    """Zeros in place of momentum that is not there yet: the first step makes it otherwise, but a fused one that is left
+    out does not fill it."""
+    if not optimizer.defaults["fused"]:
+        return
     for group in optimizer.param_groups:
-        group["fused"] = optimizer.defaults["fused"]
+        for p in group["params"] if group["momentum"] else []:
+            if optimizer.state[p].get("momentum_buffer") is None:
+                optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)

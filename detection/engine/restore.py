@@ -16,6 +16,7 @@ from detection import checkpoint
 from detection.config.pretrain import NetConfig, PretrainConfig
 from detection.config.read import from_dict, to_dict
 from detection.config.schema import Config
+from detection.engine.resuming import flat
 from detection.errors import InputError
 from detection.model.build import build_model
 from detection.predict.detector import Detector
@@ -118,12 +119,5 @@ def model_settings(path: Path) -> dict[str, Any]:
     if content is None:
         stride = bottleneck_stride(path)
         return {} if stride is None else {"model.stride_in_1x1": stride}
-    settings = _flat("model", to_dict(from_dict(content["config"], path, Config))["model"])
+    settings = flat({"model": to_dict(from_dict(content["config"], path, Config))["model"]})
     return {k: v for k, v in settings.items() if k not in ("model.weights", "model.norm", "model.freeze")}
-
-
-def _flat(prefix: str, tree: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(f"{prefix}.{key}", value) if isinstance(value, dict) else {f"{prefix}.{key}": value}
-    return flat

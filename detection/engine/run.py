@@ -32,7 +32,7 @@ from detection.engine.learning_rate import LearningRate
 from detection.engine.loop import Loop, LoopSettings
 from detection.engine.optimizer import build_optimizer, restore_optimizer
 from detection.engine.provenance import versions
-from detection.engine.settings import changed_settings
+from detection.engine.resuming import changed_settings, refuse_changes
 from detection.engine.task import Task
 from detection.errors import InputError
 from detection.lock import FolderLock, claim
@@ -132,17 +132,27 @@ class _Run:
         train, epoch = config.train, problem.steps_per_epoch
         total = train.iterations if train.iterations is not None else round(float(train.epochs or 0) * epoch)
         total = max(total, 1)
-        start = saved["iteration"] if saved else 0
-        if self.first:  # from here on there is a run to describe: data, model and weights are in order
-            write_atomically(self.folder / "config.yaml", to_yaml(config).encode())
-            for name, text in problem.described.items():
-                write_atomically(self.folder / name, text.encode("utf-8", "backslashreplace"))
-            write_atomically(self.folder / "versions.json", json.dumps(versions(device), indent=1).encode())
-        self.journal = Journal(self.folder, total, start) if self.first else None
+        self.journal = Journal(self.folder, total, saved["iteration"] if saved else 0) if self.first else None
         self.task = problem.learning(self.journal)
         self.loop = self._loop(total)
         if saved:
             self._restore(saved)
+        self._describe()
+        if saved:
+            self._mend_best(saved["iteration"])
+
+    def _describe(self) -> None:
+        """Write what the run is, and begin its reports: only now data, model, weights and checkpoint are in order."""
+        if not self.first:
+            return
+        write_atomically(self.folder / "config.yaml", to_yaml(self.config).encode())
+        for name, text in self.problem.described.items():
+            write_atomically(self.folder / name, text.encode("utf-8", "backslashreplace"))
+        write_atomically(self.folder / "versions.json", json.dumps(versions(self.device), indent=1).encode())
+        if self.warning:
+            checkpoint.mend_newest(self.folder)
+        assert self.journal is not None
+        self.journal.open()
 
     def run(self) -> Findings | None:
         """Train to the end, then look at the best weights and write what they achieve."""
@@ -257,6 +267,11 @@ class _Run:
 
     def _restore(self, saved: dict[str, Any]) -> None:
         path, state, loop = self.folder / "last.pt", saved["training"], self.loop
+        now = to_dict(self.config)
+        refuse_changes(saved["config"], now, path)
+        changed = changed_settings(saved["config"], now)
+        if state["rate"]["warmed_up"] and "train.warmup_error" in changed:
+            raise InputError(f"{path}: {changed['train.warmup_error']}: the warm-up is over; use the value it had")
         if tuple(saved["classes"]) != self.problem.classes:
             raise InputError(f"{path}: was trained on other classes than {self.config.data} has; use another --output")
         self.trained_on = np.union1d(saved["trained_on"].numpy(), self.problem.trained_on)
@@ -271,21 +286,22 @@ class _Run:
             restore_optimizer(loop.optimizer, state["optimizer"])
         except ValueError as error:
             raise InputError(
-                f"{path}: the optimiser had other groups of parameters ({error}); resume with the weight decays it had"
+                f"{path}: the optimiser had other groups of parameters ({error}); use another --output"
             ) from error
-        loop.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:
+            loop.scaler.load_state_dict(state["scaler"])
         loop.rate.load_state_dict(state["rate"])
         if loop.average and state["average"]:
             loop.average.load_state_dict(state["average"])
+        elif self.config.train.ema is not None:  # asked for on the way: it begins with the restored weights
+            loop.average = AveragedModel(self.model, self.config.train.ema)
         loop.progress.iteration = saved["iteration"]
         loop.progress.metrics = saved["metrics"]
         loop.window.load_state_dict(state["window"])
         for key in PROGRESS:
             setattr(loop.progress, key, state[key])
-        self._mend_best(saved["iteration"])
-        changed = changed_settings(saved["config"], to_dict(self.config))
         if self.journal and changed:
-            self.journal.say(f"goes on with other settings than before: {', '.join(changed)}")
+            self.journal.say(f"goes on with other settings than before: {', '.join(changed.values())}")
 
     def _mend_best(self, iteration: int) -> None:
         """Make `best.pt` what the checkpoint takes it for: a run may have been killed before it wrote it, or the file

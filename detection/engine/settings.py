@@ -1,15 +1,10 @@
-"""Settings that a device, or a run that was begun with others, does not allow."""
+"""Settings that a device does not allow."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import torch
-import yaml
 
 from detection import parallel
-from detection.config.read import AnyConfig, to_dict
 from detection.config.training import TrainConfig
 from detection.engine.hardware import fast_half, use_tf32
 from detection.errors import InputError
@@ -37,26 +32,3 @@ def check_device(train: TrainConfig, norm: str, key: str, device: torch.device) 
             f"train.batch: {train.batch} images cannot be shared by {parallel.world()} processes "
             f"in {train.accumulate} parts each"
         )
-
-
-def changed_settings(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    """`key old -> new` of settings that differ, but for those that no result depends on."""
-    found: list[str] = []
-    for key in now.keys() & before.keys() - {"output", "resume", "device", "processes", "workers"}:
-        old, new = before[key], now[key]
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += changed_settings(old, new, f"{prefix}{key}.")
-        elif old != new:
-            found.append(f"{prefix}{key} {old} -> {new}")
-    return sorted(found)
-
-
-def refuse_other_settings(config: AnyConfig, keys: tuple[str, ...] = ("",)) -> None:
-    """Raise `InputError` where `config.output` holds a run whose settings that begin like `keys` were others."""
-    path = Path(config.output) / "config.yaml"
-    if not path.is_file():
-        return
-    changed = changed_settings(yaml.safe_load(path.read_text(encoding="utf-8")), to_dict(config))
-    other = [change for change in changed if change.startswith(keys)]
-    if other:
-        raise InputError(f"{path.parent}: was trained with other settings ({', '.join(other)}); use another --output")

@@ -20,7 +20,7 @@ from detection.config.read import config_parser, read_config
 from detection.config.schema import Config
 from detection.data.index import AnnotationIndex
 from detection.engine.datasets import Splits, load_split, load_splits
-from detection.engine.settings import refuse_other_settings
+from detection.engine.resuming import refuse_other_settings
 from detection.engine.train import train
 from detection.errors import DivergedError, InputError
 from detection.experiments.tested import Tested, detect_once

@@ -29,7 +29,7 @@ from detection.engine.class_testing import scores_of
 from detection.engine.classifier import pretrain, with_net
 from detection.engine.hardware import loaders
 from detection.engine.restore import load_classifier
-from detection.engine.settings import refuse_other_settings
+from detection.engine.resuming import refuse_other_settings
 from detection.errors import DivergedError, InputError
 
 Say = Callable[[str], None]

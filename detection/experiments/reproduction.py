@@ -19,7 +19,7 @@ from detection.config.read import config_parser, read_config
 from detection.config.schema import Config
 from detection.data.index import AnnotationIndex
 from detection.engine.datasets import Splits, load_splits
-from detection.engine.settings import refuse_other_settings
+from detection.engine.resuming import refuse_other_settings
 from detection.engine.train import train
 from detection.errors import InputError
 from detection.evaluate.compare import Comparison, Contestant, Cost, compare

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detection.data.hold_out import fingerprints, hold_out, index_fingerprints
+from backbones.fingerprints import of_files as fingerprints
+from detection.data.hold_out import hold_out, index_fingerprints
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
 

@@ -138,10 +138,31 @@ def test_a_resumed_run_says_which_settings_are_others(config, capsys):
     assert "before: train.iterations 1 -> 2, train.lr 0.1 -> 0.05" in capsys.readouterr().out
 
 
-def test_a_resumed_run_with_other_groups_of_parameters_is_refused(config):
-    pretrain(config("--train.iterations=2"))
-    with pytest.raises(InputError, match="last.pt: the optimiser had other groups of parameters"):
-        pretrain(config("--train.iterations=3", "--train.norm_decay=0", "--resume=true"))
+def test_momentum_and_decays_that_change_on_resume_move_the_weights(config, tmp_path):
+    pretrain(config("--train.iterations=2", "--train.evaluate_every=2"))
+    found = {}
+    for change in ("seed=0", "train.momentum=0.5", "train.weight_decay=0.1", "train.norm_decay=0", "train.bias_decay=1"):
+        run = shutil.copytree(tmp_path / "run", tmp_path / change)
+        pretrain(config("--train.iterations=3", f"--{change}", "--resume=true", f"--output={run}"))
+        state = checkpoint.load(run / "last.pt", "classification")["model"]
+        found[change] = torch.cat([v.flatten() for v in state.values() if v.is_floating_point()])
+    assert not any(torch.equal(found["seed=0"], other) for change, other in found.items() if change != "seed=0")
+
+
+def test_what_is_held_out_stays_so_with_another_seed_and_more_images(config, classes, tmp_path):
+    data = shutil.copytree(classes, tmp_path / "data")
+    options = [f"--data={data}", "--dataset.val=held", "--train.iterations=1", "--dataset.test=null"]
+    pretrain(config(*options))
+    first = checkpoint.load(tmp_path / "run/last.pt", "classification")
+    assert len(first["trained_on"]) == 36 - 3
+    for i in range(12):
+        Image.new("RGB", (16, 16), (255, 255, i)).save(data / f"train/red/a{i}.png")
+    pretrain(config(*options, "--train.iterations=3", "--seed=1", "--resume=true"))
+    second = checkpoint.load(tmp_path / "run/last.pt", "classification")
+    assert second["config"]["seed"] == 1 and second["config"]["dataset"] == first["config"]["dataset"]
+    assert 36 + 12 - 3 <= len(second["trained_on"]) <= 36 + 12 and set(first["trained_on"]) - set(second["trained_on"]) == set()
+    with pytest.raises(InputError, match="cannot change on its way: dataset.hold_out_salt 0 -> 1; use another"):
+        pretrain(config(*options, "--dataset.hold_out_salt=1", "--resume=true"))
 
 
 def test_a_checkpoint_of_the_other_task_is_refused(pretrained, trained):

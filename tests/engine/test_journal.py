@@ -17,6 +17,7 @@ def rows_of(folder):
 def written(folder, until=4, start=0):
     """A journal with a report an iteration and an evaluation at every second one."""
     journal = Journal(folder, total=6, start=start)
+    journal.open()
     for i in range(start + 1, until + 1):
         journal.report(i, {"loss": 1.0 / i, "lr": 0.1}, 5.0)
         if i % 2 == 0:
@@ -50,6 +51,7 @@ def test_half_a_line_of_a_killed_run_is_left_out(tmp_path):
 
 def test_later_evaluations_may_know_more(tmp_path):
     journal = Journal(tmp_path, total=2)
+    journal.open()
     journal.evaluation(1, {"AP": 0.1})
     journal.evaluation(2, {"AP": 0.2, "loss": 1.0})
     journal.close()
