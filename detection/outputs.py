@@ -21,11 +21,12 @@ def claim_output(folder: Path, option: str = "--output") -> None:
     overwrite, or where it cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        found = sorted(entry.name for entry in os.scandir(folder))
+        names = sorted(entry.name for entry in os.scandir(folder))
     except OSError as error:
         raise InputError(f"{folder}: cannot be made a folder for results ({error.strerror})") from error
-    if MARKER in found:
+    if MARKER in names:
         return
+    found = [name for name in names if not name.startswith(".")]  # what a file browser or a killed process leaves
     if found:
         raise InputError(
             f"{folder}: holds other things than results of frcnn, such as {found[0]}; give a new or an empty folder "

@@ -28,6 +28,7 @@ from detection import checkpoint
 from detection.atomic import TEMPORARY, write_atomically
 from detection.cli.main import main as frcnn
 from detection.data.shapes import write_shapes
+from detection.outputs import MARKER
 
 SETTINGS = {
     "device": "cpu",
@@ -209,7 +210,9 @@ def difference(whole: Path, other: Path) -> list[str]:
         found.append("metrics.jsonl")
     if events_of(whole) != events_of(other):
         found.append("tensorboard")
-    found += [f"left behind: {path.name}" for path in other.iterdir() if path.name.startswith(".")]
+    found += [
+        f"left behind: {path.name}" for path in other.iterdir() if path.name.startswith(".") and path.name != MARKER
+    ]
     return found
 
 

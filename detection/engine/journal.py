@@ -40,7 +40,8 @@ HEADLINE = ("AP", "AP50", "AP75", "top1_error", "top5_error", "loss")
 class Journal:
     """Reports of one run of `total` iterations, from iteration `start` on, into `folder` and on the terminal.
 
-    Before `open` it only says lines, and the folder stays as it is. Whatever writes raises `InputError` where the disk is full or the folder has gone.
+    Before `open` it only says lines, and the folder stays as it is. Whatever writes raises `InputError` where the disk
+    is full or the folder has gone.
     """
 
     def __init__(self, folder: Path, total: int, start: int = 0) -> None:

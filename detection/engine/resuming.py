@@ -30,7 +30,8 @@ _RUN = _table(used="data seed", free="output device processes resume")
 # The weights kept as best were chosen by the metric.
 _TRAIN = _table(
     used="batch accumulate iterations epochs lr momentum weight_decay norm_decay bias_decay schedule steps plateau "
-    "gamma warmup warmup_factor clip skip_nonfinite amp tf32 ema evaluate_every log_every checkpoint_every patience",
+    "gamma warmup warmup_factor clip skip_nonfinite amp tf32 compile ema evaluate_every log_every checkpoint_every "
+    "patience",
     refused="metric",
 )
 
@@ -42,7 +43,7 @@ DETECTOR: dict[str, Change] = {
         "input",
         _table(
             used="train_short_sides test_short_side long_side augment min_visibility min_side group_by_aspect "
-            "skip_unreadable",
+            "grey_bits skip_unreadable",
             free="workers",
         ),
     ),

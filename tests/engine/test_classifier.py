@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from detection import checkpoint
 from detection.config.pretrain import PretrainConfig
@@ -92,7 +94,7 @@ def test_a_killed_run_goes_on_bit_for_bit(config, tmp_path, monkeypatch, recipe)
     for key in ("iteration", "metrics", "model", "training"):
         assert_same(one[key], other[key], key)
     if "warm-up" in recipe:  # its end lies beyond the stop
-        assert stopped["training"]["rate"]["warmup_error"] == 0.9 and one["training"]["rate"]["warmup_error"] is None
+        assert not stopped["training"]["rate"]["warmed_up"] and one["training"]["rate"]["warmed_up"]
 
 
 def test_the_weights_are_a_backbone_with_and_without_new_statistics(config, tmp_path):
@@ -141,7 +143,8 @@ def test_a_resumed_run_says_which_settings_are_others(config, capsys):
 def test_momentum_and_decays_that_change_on_resume_move_the_weights(config, tmp_path):
     pretrain(config("--train.iterations=2", "--train.evaluate_every=2"))
     found = {}
-    for change in ("seed=0", "train.momentum=0.5", "train.weight_decay=0.1", "train.norm_decay=0", "train.bias_decay=1"):
+    changes = ("seed=0", "train.momentum=0.5", "train.weight_decay=0.1", "train.norm_decay=0", "train.bias_decay=1")
+    for change in changes:
         run = shutil.copytree(tmp_path / "run", tmp_path / change)
         pretrain(config("--train.iterations=3", f"--{change}", "--resume=true", f"--output={run}"))
         state = checkpoint.load(run / "last.pt", "classification")["model"]
@@ -160,7 +163,8 @@ def test_what_is_held_out_stays_so_with_another_seed_and_more_images(config, cla
     pretrain(config(*options, "--train.iterations=3", "--seed=1", "--resume=true"))
     second = checkpoint.load(tmp_path / "run/last.pt", "classification")
     assert second["config"]["seed"] == 1 and second["config"]["dataset"] == first["config"]["dataset"]
-    assert 36 + 12 - 3 <= len(second["trained_on"]) <= 36 + 12 and set(first["trained_on"]) - set(second["trained_on"]) == set()
+    before, after = (set(state["trained_on"].tolist()) for state in (first, second))
+    assert before <= after and 36 + 12 - 3 <= len(after) <= 36 + 12
     with pytest.raises(InputError, match="cannot change on its way: dataset.hold_out_salt 0 -> 1; use another"):
         pretrain(config(*options, "--dataset.hold_out_salt=1", "--resume=true"))
 

@@ -7,6 +7,7 @@ import pytest
 
 from detection import checkpoint
 from detection.cli.main import main
+from detection.outputs import MARKER
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_disk_that_fills_up_stops_the_run_which_goes_on_once_there_is_room(dis
     assert main([*arguments, f"--output={run}"]) == 2
     refused(capsys, "No space left on device")
     assert checkpoint.load(run / "last.pt", "detection")["iteration"] == 4
-    assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
+    assert not [path.name for path in run.iterdir() if path.name.startswith(".") and path.name != MARKER]
     (disk / "other").unlink()
     assert main([*arguments, f"--output={run}", "--resume=true"]) == 0
     one, two = (checkpoint.load(folder / "last.pt", "detection")["model"] for folder in (whole, run))
