@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detection.cli.arguments import Parser, at_least
-from detection.cli.testing import add_running, add_testing, improve, improves, load_detectors, tell_of_compilation
+from detection.cli.testing import (
+    add_running,
+    add_testing,
+    improve,
+    improves,
+    load_detectors,
+    size_text,
+    tell_of_compilation,
+)
 from detection.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,6 +101,7 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
     try:
         detectors, config = load_detectors(args, device)
         tell_of_compilation(args)
+        detectors = [detector.at(args.short_side) for detector in detectors]
         detectors = [replace(d, model=prepare(d.model, args.compiled)) for d in detectors]
         if args.grey_bits:
             detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
@@ -111,9 +120,10 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
                 print(note)
             if run.losses:
                 print(f"{split}: " + "  ".join(f"{name} {value:.4f}" for name, value in run.losses.items()))
+            print(f"input: {size_text(detectors[0])}")
             _print_scores(index, run.results, args)
             if args.output:
-                _write(args.output, run)
+                _write(args.output, run, detectors[0])
     finally:
         parallel.stop()
     return 0
@@ -156,8 +166,8 @@ def _plain(detector: Detector, index: AnnotationIndex, config: Config, args: arg
     from detection.engine.detection_task import DetectionTask
     from detection.engine.hardware import loaders
 
-    dataset = DetectionDataset(index, config.input, training=False)
-    short, pictures = args.short_side or config.input.test_short_side, PICTURES if args.output else 0
+    dataset = DetectionDataset(index, replace(config.input, long_side=detector.long_side), training=False)
+    short, pictures = detector.short_side, PICTURES if args.output else 0
     workers = loaders(args.workers, detector.device)
     task = DetectionTask(dataset, short, args.batch, workers, args.backend, pictures, detector.device, None)
     metrics = task.evaluate(detector.model, 0)
@@ -173,8 +183,6 @@ def _improved(detectors: list[Detector], index: AnnotationIndex, args: argparse.
     from detection.evaluate.results import ground_truth, to_results
     from detection.predict.stream import Decoder
 
-    if args.short_side:
-        detectors = [replace(detector, short_side=args.short_side) for detector in detectors]
     detector = improve(detectors, args)
     mine = range(parallel.rank(), len(index), parallel.world())
     decoded = Decoder(detector.prepare, threads=1, grey_bits=detector.grey_bits)([index.path(row)] for row in mine)
@@ -211,14 +219,15 @@ def _print_scores(index: Any, results: list[dict[str, Any]], args: argparse.Name
     print(false_alarms(result, results) or f"{summary_table(result)}\n\n{per_class_table(result)}")
 
 
-def _write(folder: Path, run: _Run) -> None:
+def _write(folder: Path, run: _Run, detector: Detector) -> None:
     from detection.atomic import write_atomically
     from detection.evaluate.report import to_json
     from detection.evaluate.results import write_results
     from detection.predict.output import save_picture
 
     assert run.result is not None and run.picture is not None
+    content = {**to_json(run.result), "short_side": detector.short_side, "long_side": detector.long_side}
     write_results(folder / "predictions.json", run.results)
-    write_atomically(folder / "evaluation.json", json.dumps(to_json(run.result), indent=1).encode())
+    write_atomically(folder / "evaluation.json", json.dumps(content, indent=1).encode())
     save_picture(folder / "detections.png", run.picture)
     print(f"\nwrote predictions.json, evaluation.json and detections.png into {folder}")

@@ -16,6 +16,7 @@ from detection.cli.testing import (
     improve,
     improves,
     load_detectors,
+    size_text,
     tell_of_compilation,
 )
 
@@ -80,13 +81,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _detector(args: argparse.Namespace, device: torch.device) -> Detector | ImprovedDetector:
+    from detection import parallel
     from detection.predict.prepare import prepare
 
     detectors, _ = load_detectors(args, device)
-    if args.short_side:
-        detectors = [
-            replace(d, short_side=args.short_side, long_side=max(d.long_side, args.short_side)) for d in detectors
-        ]
+    detectors = [detector.at(args.short_side) for detector in detectors]
+    if parallel.rank() == 0:
+        print(f"input: {size_text(detectors[0])}")
     tell_of_compilation(args)
     if args.grey_bits:
         detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]

@@ -95,6 +95,11 @@ def _load(path: Path, device: torch.device) -> tuple[Detector, Config]:
     return load_export(path, detector), config
 
 
+def size_text(detector: Detector) -> str:
+    """At which size images enter the network."""
+    return f"short side {detector.short_side}, long side at most {detector.long_side} pixels"
+
+
 def improve(detectors: list[Detector], args: argparse.Namespace) -> ImprovedDetector:
     """The detectors with the improvements asked for. Raises `InputError` where they do not go together."""
     from detection.predict.improved import ImprovedDetector, Improvements

@@ -121,8 +121,10 @@ class DetectorProblem:
         task = self._task
         assert task.result is not None
         predictions, numbers = folder / "predictions.json", folder / "evaluation.json"
+        assert task.dataset is not None
+        content = {**to_json(task.result), "short_side": task.short_side, "long_side": task.dataset.long_side}
         write_results(predictions, task.results)
-        write_atomically(numbers, json.dumps(to_json(task.result), indent=1).encode())
+        write_atomically(numbers, json.dumps(content, indent=1).encode())
         files = {predictions: "detections in COCO's result format", numbers: "the 12 numbers and AP per class"}
         if task.picture is not None:
             save_picture(folder / "detections.png", task.picture)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,6 +27,13 @@ class Detector:
     long_side: int
     device: torch.device
     grey_bits: int = 16
+
+    def at(self, short_side: int | None) -> Detector:
+        """The detector at another input size; the limit of the long side grows and shrinks with the short one, so that
+        images of any shape are enlarged alike. None: at its own."""
+        if short_side is None:
+            return self
+        return replace(self, short_side=short_side, long_side=round(self.long_side * short_side / self.short_side))
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """Detections of each image, (H, W, 3) uint8 RGB of any size or what else `detection.data.image.as_rgb` takes,

@@ -48,9 +48,9 @@ class Pass:
 
 
 def look(detector: Detector, image: np.ndarray, short_side: int, mirrored: bool = False) -> View:
-    """The (H, W, 3) uint8 RGB image at `short_side` pixels; the limit of the long side grows and shrinks with it."""
-    long_side = round(detector.long_side * short_side / detector.short_side)
-    sample = to_sample(image, short_side, long_side)
+    """The (H, W, 3) uint8 RGB image at `short_side` pixels."""
+    sized = detector.at(short_side)
+    sample = to_sample(image, sized.short_side, sized.long_side)
     batch = collate([sample], detector.model.size_multiple)
     if mirrored:  # the picture, not the canvas, whose padding stays at the right
         width = sample.image.shape[2]
