@@ -62,6 +62,9 @@ def _parser() -> Parser:
     parser.add_argument("--backend", choices=["hotcoco", "pycocotools"], default="hotcoco", help="COCO evaluation by")
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once; padding moves results a little")
     parser.add_argument("--short_side", type=at_least(32), help="input size in pixels; default as in training")
+    parser.add_argument(
+        "--max-detections", type=at_least(11), help="an image and class that count, also above COCO's limit of 100"
+    )
     add_running(parser)
     parser.add_argument("--workers", type=at_least(0), help="processes that load images; default by cores and device")
     parser.add_argument("--output", type=Path, help="folder for predictions.json, evaluation.json and detections.png")
@@ -106,6 +109,8 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
         if args.grey_bits:
             detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
             config = replace(config, input=replace(config.input, grey_bits=args.grey_bits))
+        for stage in (detector.model.roi_stage for detector in detectors) if args.max_detections else ():
+            stage.limits = replace(stage.limits, count=max(stage.limits.count, args.max_detections))
         config = _with_data(config, args)
         split = args.split or config.dataset.val or "val"
         index, notes = load_split(config, split, detectors[0].class_names)
@@ -169,7 +174,10 @@ def _plain(detector: Detector, index: AnnotationIndex, config: Config, args: arg
     dataset = DetectionDataset(index, replace(config.input, long_side=detector.long_side), training=False)
     short, pictures = detector.short_side, PICTURES if args.output else 0
     workers = loaders(args.workers, detector.device)
-    task = DetectionTask(dataset, short, args.batch, workers, args.backend, pictures, detector.device, None)
+    limit = limit_of(args)
+    task = DetectionTask(
+        dataset, short, args.batch, workers, args.backend, pictures, detector.device, journal=None, limit=limit
+    )
     metrics = task.evaluate(detector.model, 0)
     names = ("rpn_objectness", "rpn_box", "roi_class", "roi_box", "loss")
     return _Run(task.results, task.result, task.picture, {name: metrics[name] for name in names})
@@ -191,8 +199,13 @@ def _improved(detectors: list[Detector], index: AnnotationIndex, args: argparse.
     results = to_results(list(by_row.values()), index, list(by_row))
     if not args.output or parallel.rank():
         return _Run(results, None, None, {})
-    result = evaluate_coco(ground_truth(index), results, args.backend)
+    result = evaluate_coco(ground_truth(index), results, args.backend, limit_of(args))
     return _Run(results, result, beside_truth(index, by_row, PICTURES, detector.grey_bits), {})
+
+
+def limit_of(args: argparse.Namespace) -> int:
+    """Detections an image and class that count; COCO's 100 unless another is asked for."""
+    return args.max_detections or 100
 
 
 def _with_data(config: Any, args: argparse.Namespace) -> Any:
@@ -207,6 +220,8 @@ def _with_data(config: Any, args: argparse.Namespace) -> Any:
 
 
 def _print_scores(index: Any, results: list[dict[str, Any]], args: argparse.Namespace) -> None:
+    import numpy as np
+
     from detection.evaluate.coco_ap import evaluate_coco
     from detection.evaluate.report import false_alarms, per_class_table, summary_table, voc_table
     from detection.evaluate.results import ground_truth
@@ -215,7 +230,10 @@ def _print_scores(index: Any, results: list[dict[str, Any]], args: argparse.Name
     if args.metric == "voc":
         print(voc_table(evaluate_voc(*voc_arrays(index, results))))
         return
-    result = evaluate_coco(ground_truth(index), results, args.backend)
+    result = evaluate_coco(ground_truth(index), results, args.backend, limit_of(args))
+    most = int(np.diff(index.offsets).max(initial=0))
+    if most > limit_of(args):
+        print(f"images have up to {most} objects, of which AP counts {limit_of(args)}: see --max-detections")
     print(false_alarms(result, results) or f"{summary_table(result)}\n\n{per_class_table(result)}")
 
 

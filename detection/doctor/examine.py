@@ -17,7 +17,7 @@ from detection.doctor.classes import class_lists, class_names, distribution, uni
 from detection.doctor.copies import copied_images, unions
 from detection.doctor.findings import SEVERITIES, Finding, Item, grouped, image_item
 from detection.doctor.pictures import Album
-from detection.engine.choose import choose_settings
+from detection.engine.choose import METRIC_LIMIT, choose_settings
 from detection.engine.hardware import Hardware
 from detection.errors import InputError
 from detection.model.build import PYRAMID_SIZES
@@ -114,6 +114,9 @@ def judge(parts: Parts, album: Album) -> Found:
         found += duplicate_boxes(split, index) + unusual_boxes(split, index, input_scale(index, short, long))
         found += distribution(split, index)
         found += [] if album.quick else dark_images(split, index)
+        counts = np.diff(index.offsets)
+        for row in np.flatnonzero(counts > METRIC_LIMIT).tolist():
+            found.append(("crowded image", image_item(split, index, row, f"has {counts[row]} objects")))
         for row in np.flatnonzero(np.diff(index.offsets) == 0).tolist():
             found.append(("no objects", image_item(split, index, row, "has no objects")))
     return found + class_names(sound) + untrained(sound) + copied_images(sound, album)

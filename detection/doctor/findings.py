@@ -76,6 +76,11 @@ RULES = {
         "16-bit images whose values fill less than a quarter of the range, and so look nearly black",
         "train and predict with --input.grey_bits and --grey-bits of the bits that they take",
     ),
+    "crowded image": Rule(
+        "note",
+        "images of more than 100 objects, the most that a detector finds by default and that COCO's AP counts",
+        "train with a larger --model.roi.detections; AP stays below 1 whatever is found",
+    ),
     "odd size": Rule("note", "boxes far larger or smaller than others of their class", "look at them: a wrong class?"),
     "odd shape": Rule("note", "boxes far wider or taller than others of their class", "look at them: a slip?"),
     "extreme shape": Rule("note", "boxes more than 20 times as long as wide", "look at them: a slip?"),

@@ -13,6 +13,9 @@ from detection.engine.hardware import Hardware
 SMALLEST_OBJECT = 16.0
 """Input sizes are raised until the smaller objects (the 10th percentile) have this many pixels a side."""
 
+METRIC_LIMIT = 100
+"""Detections an image that a detector gives by default, and that COCO's metric counts."""
+
 AMP_REASONS = {
     "bf16": "fastest on this GPU",
     "fp16": "fastest on this GPU, which is older than bf16",
@@ -58,6 +61,10 @@ def choose_settings(
         Choice("train.amp", hardware.half, AMP_REASONS[hardware.half]),
         Choice("dataset.invalid", "skip", "flawed images and boxes are left out and counted"),
     ]
+    most = int(np.diff(index.offsets).max())
+    if most > METRIC_LIMIT:
+        room = -(-most * 5 // 4 // 50) * 50
+        choices.append(Choice("model.roi.detections", room, f"an image; there are images of {most} objects"))
     if gpu:
         choices.append(Choice("train.tf32", True, "what stays in float32 is multiplied faster, at 10 bits"))
     if not has_val:

@@ -32,6 +32,7 @@ class DetectionTask:
     """Validation over `dataset`, or none where there is no validation split.
 
     batch, short_side, workers: as the evaluation config has them. pictures: images drawn at each evaluation.
+    limit: see `evaluate_coco`.
     `iteration`, `result`, `results` and `picture` are those of the last evaluation: numbers, COCO results, drawing.
     """
 
@@ -45,7 +46,9 @@ class DetectionTask:
         pictures: int,
         device: torch.device,
         journal: Journal | None,
+        limit: int = 100,
     ) -> None:
+        self.limit = limit
         self.dataset = dataset
         self.short_side = short_side
         self.batch = batch
@@ -73,7 +76,7 @@ class DetectionTask:
         index = self.dataset.index
         self.iteration = iteration
         self.results = to_results(detections, index, rows)
-        self.result = evaluate_coco(ground_truth(index), self.results, self.backend)
+        self.result = evaluate_coco(ground_truth(index), self.results, self.backend, self.limit)
         if self.pictures and parallel.rank() == 0:
             self.picture = beside_truth(index, dict(zip(rows, detections)), self.pictures, self.dataset.grey_bits)
             if self.journal:

@@ -23,7 +23,7 @@ from detection.engine.signals import Interrupted, Signals
 from detection.engine.skips import Skips
 from detection.engine.task import Task
 from detection.engine.window import Window
-from detection.errors import InputError
+from detection.errors import DivergedError, InputError
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -32,6 +32,10 @@ AGREE_EVERY = 10
 
 NOTABLE_WAIT = 0.2
 """Share of the time that steps may wait for images before it is told."""
+
+LARGEST_LOSS = 1000.0
+"""Mean loss of a report beyond which a training has diverged, finite or not: detectors and classifiers begin below 10,
+the logarithm of some thousand classes."""
 
 NOTHING = -1.0
 """What COCO's evaluation gives where there is nothing to find."""
@@ -214,6 +218,11 @@ class Loop:
         waiting = self.window.waiting()
         values, images_per_second = self.window.close()
         iteration = self.progress.iteration
+        if values and values["loss"] > LARGEST_LOSS:
+            raise DivergedError(
+                f"iteration {iteration}: the training has diverged, its mean loss is {values['loss']:.3g}; the rate of "
+                f"{self.rate(iteration - 1):g} is too high: lower train.lr and begin anew"
+            )
         if self.journal and values:
             self.journal.report(iteration, {**values, "lr": self.rate(iteration - 1)}, images_per_second)
         if self.journal and waiting > NOTABLE_WAIT and not self._told_of_waiting:

@@ -41,6 +41,8 @@ class CocoResult:
     """without crowds, which are regions to ignore"""
     crowds: int
     detections: int
+    limit: int = 100
+    """detections an image and class that count; COCO's is 100"""
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,14 @@ class Curves:
     recall: np.ndarray
 
 
-def _hotcoco(truth: dict[str, Any], found: np.ndarray) -> Curves:
+def _hotcoco(truth: dict[str, Any], found: np.ndarray, limit: int) -> Curves:
     from hotcoco import COCO, COCOeval
 
     coco = COCO(truth)
-    return _accumulate(COCOeval(coco, coco.load_res(found), "bbox"))
+    return _accumulate(COCOeval(coco, coco.load_res(found), "bbox"), "max_dets", limit)
 
 
-def _pycocotools(truth: dict[str, Any], found: np.ndarray) -> Curves:
+def _pycocotools(truth: dict[str, Any], found: np.ndarray, limit: int) -> Curves:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -77,10 +79,13 @@ def _pycocotools(truth: dict[str, Any], found: np.ndarray) -> Curves:
         detections = COCO()
         detections.dataset = {**truth, "annotations": []}
         detections.createIndex()
-    return _accumulate(COCOeval(coco, detections, "bbox"))
+    return _accumulate(COCOeval(coco, detections, "bbox"), "maxDets", limit)
 
 
-def _accumulate(evaluator: Any) -> Curves:
+def _accumulate(evaluator: Any, limits: str, limit: int) -> Curves:
+    """limits: what the library calls its detection limits, of which `limit` is the largest."""
+    assert hasattr(evaluator.params, limits), f"{type(evaluator)} has no {limits}"
+    setattr(evaluator.params, limits, [1, 10, limit])
     evaluator.evaluate()
     evaluator.accumulate()
     curves = evaluator.eval
@@ -90,21 +95,25 @@ def _accumulate(evaluator: Any) -> Curves:
     )
 
 
-BACKENDS: dict[str, Callable[[dict[str, Any], np.ndarray], Curves]] = {
+BACKENDS: dict[str, Callable[[dict[str, Any], np.ndarray, int], Curves]] = {
     "hotcoco": _hotcoco,
     "pycocotools": _pycocotools,
 }
-"""Each takes a COCO dict that it may write into, and (D, 7) float64: image id, x, y, width, height, score, category id.
+"""Each takes a COCO dict that it may write into, (D, 7) float64: image id, x, y, width, height, score, category id, and
+the limit of detections an image and class.
 Both libraries read such an array, without a Python object for each detection; it has ids exactly up to 2^53 only, so
 images and categories go by their places in the order of their ids, from 1."""
 
 
-def evaluate_coco(ground_truth: dict[str, Any], results: list[dict[str, Any]], backend: str = "hotcoco") -> CocoResult:
+def evaluate_coco(
+    ground_truth: dict[str, Any], results: list[dict[str, Any]], backend: str = "hotcoco", limit: int = 100
+) -> CocoResult:
     """COCO's twelve numbers and the AP of each class, as `pycocotools.cocoeval.COCOeval` computes them.
 
     ground_truth: a COCO dict (`images`, `annotations`, `categories`); `area` and `iscrowd` default to width * height
     and 0. results: COCO's result format, boxes x y width height; it may be empty. Every image of the ground truth
-    counts, found in or not. Nothing is printed and neither argument is edited.
+    counts, found in or not. limit: detections an image and class that count; another than 100, COCO's, stands in its
+    place in all numbers. Nothing is printed and neither argument is edited.
 
     One difference from bare pycocotools: annotation ids do not matter. pycocotools takes a match with annotation 0
     for no match, and mixes up annotations that share an id.
@@ -116,7 +125,7 @@ def evaluate_coco(ground_truth: dict[str, Any], results: list[dict[str, Any]], b
     truth, images, categories = _own_ground_truth(ground_truth)
     found = _own_results(results, images, categories)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        curves = BACKENDS[backend](truth, found)
+        curves = BACKENDS[backend](truth, found, limit)
     crowds = sum(annotation["iscrowd"] for annotation in truth["annotations"])
     return CocoResult(
         stats=_stats(curves),
@@ -125,6 +134,7 @@ def evaluate_coco(ground_truth: dict[str, Any], results: list[dict[str, Any]], b
         objects=len(truth["annotations"]) - crowds,
         crowds=crowds,
         detections=len(found),
+        limit=limit,
     )
 
 

@@ -28,6 +28,8 @@ COCO_LINES = {
 
 FALSE_ALARM_SCORES = (0.05, 0.3, 0.5, 0.7, 0.9)
 
+COCO_LIMIT = 100
+
 NOTHING = "-"
 """in place of a number where there was nothing to find"""
 
@@ -38,7 +40,10 @@ def summary_table(result: CocoResult) -> str:
         f"{result.images} images, {result.objects} objects, {result.crowds} crowds, {result.detections} detections",
         "",
     ]
+    if result.limit != COCO_LIMIT:
+        lines.insert(1, f"at most {result.limit} detections an image and class count, which is not COCO's limit of 100")
     for name, (what, iou, area, limit) in COCO_LINES.items():
+        limit = result.limit if limit == COCO_LIMIT else limit
         value = _number(result.stats[name])
         lines.append(f"{what:<17} {name:<5} IoU {iou:<9}  area {area:<6}  maxDets {limit:>3}   {value:>6}")
     return "\n".join(lines)
@@ -88,6 +93,7 @@ def to_json(result: CocoResult | VocResult) -> dict[str, Any]:
             "objects": result.objects,
             "crowds": result.crowds,
             "detections": result.detections,
+            "limit": result.limit,
         }
     per_class = {
         name: {

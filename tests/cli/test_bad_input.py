@@ -205,3 +205,12 @@ def test_predict_takes_any_kind_of_image(trained, tmp_path):
     assert [record["size"] for record in records] == [[40, 60]] * 4
     assert all(record["detections"] for record in records)
     assert all(Image.open(tmp_path / "out" / f"{path.stem}.jpg").size == (60, 40) for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("clip", ["null", "1"])
+def test_a_training_that_diverges_ends_in_one_line_that_names_the_rate(shapes, tiny, tmp_path, capsys, clip):
+    options = ["--train.lr=1e6", f"--train.clip={clip}", "--train.iterations=40", "--train.log_every=5"]
+    assert main(["train", *tiny, f"--data={shapes}", f"--output={tmp_path / 'run'}", *options]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "train.lr" in error and ("diverged" in error or "not finite" in error)
+    assert not (tmp_path / "run/best.pt").exists()

@@ -1,5 +1,8 @@
 """What the machine decides: precision by the GPU's age, loaders by the cores, batch and rate by the processes."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -89,3 +92,12 @@ def test_gpus_left_idle_are_told(turing, monkeypatch):
 def test_given_loaders_are_used(monkeypatch):
     monkeypatch.setattr(hardware.parallel, "cores", lambda: 16)
     assert [hardware.loaders(given, torch.device("cpu")) for given in (None, 0, 5)] == [2, 0, 5]
+
+
+def test_images_of_many_objects_get_as_many_detections(shapes):
+    index = locate(shapes).read("train")
+    assert "model.roi.detections" not in chosen(index, Hardware("cpu"))
+    counts = np.diff(index.offsets) * 60
+    columns = {k: np.repeat(v, 60, axis=0) for k, v in index._annotation_rows(slice(None)).items()}
+    crowded = replace(index, offsets=np.concatenate([[0], np.cumsum(counts)]), **columns)
+    assert counts.max() < chosen(crowded, Hardware("cpu"))["model.roi.detections"] <= counts.max() * 1.5

@@ -9,6 +9,7 @@ import pytest
 
 from detection.errors import InputError
 from detection.evaluate.coco_ap import BACKENDS, CLASS_STAT_NAMES, STAT_NAMES, evaluate_coco
+from detection.evaluate.report import summary_table
 
 CASES = (
     "categories_without_dets",
@@ -148,3 +149,22 @@ def test_classes_of_one_name_are_told_apart_by_id() -> None:
     ground_truth = truth(annotation(1, 1, 3, [10, 10, 50, 50]))
     ground_truth["categories"] = [{"id": 3, "name": "cat"}, {"id": 7, "name": "cat"}]
     assert list(evaluate_coco(ground_truth, []).per_class) == ["cat (3)", "cat (7)"]
+
+
+def test_the_truth_itself_scores_one_where_the_limit_lets_all_objects_count():
+    """300 objects in an image, found exactly: COCO's limit of 100 leaves a third of them."""
+    boxes = [[10.0 * (i % 20), 12.0 * (i // 20), 8.0, 9.0] for i in range(300)]
+    truth = {
+        "images": [{"id": 1, "width": 200, "height": 200}],
+        "categories": [{"id": 1, "name": "cell"}],
+        "annotations": [
+            {"id": i + 1, "image_id": 1, "category_id": 1, "bbox": box, "area": 72.0, "iscrowd": 0}
+            for i, box in enumerate(boxes)
+        ],
+    }
+    found = [{"image_id": 1, "category_id": 1, "bbox": box, "score": 1 - i / 999} for i, box in enumerate(boxes)]
+    for backend in BACKENDS:
+        usual, all_of_them = evaluate_coco(truth, found, backend), evaluate_coco(truth, found, backend, limit=300)
+        assert usual.stats["AR100"] == pytest.approx(1 / 3) and usual.stats["AP"] < 0.4
+        assert all_of_them.stats["AP"] == all_of_them.stats["AR100"] == all_of_them.per_class["cell"]["AP"] == 1
+        assert "not COCO's limit" in summary_table(all_of_them) and "not COCO's" not in summary_table(usual)
