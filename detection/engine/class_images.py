@@ -9,7 +9,7 @@ from backbones.classify.augment import MEAN_COLOUR, Augmentation
 from backbones.classify.images import ImageSet
 from backbones.classify.sources import Source, open_source
 from backbones.classify.views import View
-from detection.config.pretrain import CropConfig, PretrainConfig, ViewConfig
+from detection.config.pretrain import ClassDatasetConfig, CropConfig, PretrainConfig, ViewConfig
 from detection.engine.resuming import stored_setting
 from detection.errors import InputError, mending
 
@@ -46,6 +46,8 @@ def load_class_splits(config: PretrainConfig) -> ClassSplits:
         if dataset.val in source.splits:
             assert dataset.val is not None
             val = source.read(dataset.val, names)
+            if dataset.hold_out is not None:
+                lines.append(f"warning: dataset.hold_out {dataset.hold_out} has no effect: there is {dataset.val!r}")
         elif dataset.val is not None:
             whole, held = len(train), _held_out(config, len(train))
             train, val = train.hold_out(*held)
@@ -53,6 +55,9 @@ def load_class_splits(config: PretrainConfig) -> ClassSplits:
         if dataset.test in source.splits and dataset.test not in (None, dataset.val):
             assert dataset.test is not None
             test = source.read(dataset.test, names)
+        elif dataset.test not in (None, dataset.val, ClassDatasetConfig().test):  # the default is there or is not
+            there = ", ".join(source.splits)
+            raise InputError(f"dataset.test: {config.data} has no split {dataset.test!r}; there is {there}")
     counts = {"training": train, "validation": val, "test": test}
     images = ", ".join(f"{len(images)} {name}" for name, images in counts.items() if images is not None)
     return ClassSplits(train, val, test, [*lines, f"{images} images, {len(names)} classes"], held)

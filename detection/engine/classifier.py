@@ -21,6 +21,7 @@ from backbones.norm import recompute_statistics
 from backbones.pretrained import WeightsError, load_pretrained
 from detection import checkpoint, parallel
 from detection.atomic import write_atomically
+from detection.config.idle import idle_settings
 from detection.config.pretrain import NetConfig, PretrainConfig
 from detection.data.order import TrainingOrder
 from detection.engine.class_images import ClassSplits, augmentation, load_class_splits, view_of
@@ -92,7 +93,7 @@ class ClassifierProblem:
         self.warmup_error = config.train.warmup_error
         self.augmentation = augmentation(config.input, splits.train)
         self.steps_per_epoch = self._order(0, 1).steps_per_epoch
-        self.lines = splits.lines
+        self.lines = [*idle_settings(config), *splits.lines]
         if self.metric == "top5_error" and len(self.classes) <= 5:
             raise InputError(f"train.metric: top5_error has no meaning for {len(self.classes)} classes; use top1_error")
 

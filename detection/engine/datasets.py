@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from detection.config.schema import Config
+from detection.config.schema import Config, DatasetConfig
 from detection.data.check import check_index
 from detection.data.hold_out import hold_out
 from detection.data.index import AnnotationIndex
@@ -47,6 +47,8 @@ def load_splits(config: Config) -> Splits:
         return Splits(train, None, notes)
     if dataset.val in source.splits:
         val, more = checked(source.read(dataset.val, train.class_names), config, needs_objects=False)
+        if dataset.val_fraction != DatasetConfig().val_fraction:
+            more.append(f"warning: dataset.val_fraction {dataset.val_fraction} has no effect: there is {dataset.val!r}")
         return Splits(train, val, [*notes, *more])
     salt = dataset.val_salt
     if salt is None and config.resume:

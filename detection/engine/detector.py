@@ -16,6 +16,7 @@ from torch import nn
 from backbones.pretrained import WeightsError
 from detection import checkpoint, parallel
 from detection.atomic import write_atomically
+from detection.config.idle import idle_settings
 from detection.config.schema import Config
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.hold_out import index_fingerprints
@@ -50,7 +51,7 @@ class DetectorProblem:
         self.steps_per_epoch = self._order(0, 1).steps_per_epoch
         val = len(splits.val) if splits.val else 0
         counts = f"{len(splits.train)} training and {val} validation images, {len(self.classes)} classes"
-        self.lines = [*splits.notes, counts]
+        self.lines = [*splits.notes, *idle_settings(config), counts]
         DetectionDataset(splits.train, config.input, training=True).try_augmentation()
         self.trained_on = index_fingerprints(splits.train)
         self.validated_on = self.trained_on[:0] if splits.val is None else index_fingerprints(splits.val)

@@ -145,6 +145,10 @@ def test_weights_that_are_not_finite_are_not_saved():
 
 
 def test_a_second_signal_acts_at_once():
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a background job may have been told to ignore it
+
     def stopping():
         for batch in batches():
             os.kill(os.getpid(), signal.SIGINT)
@@ -152,8 +156,11 @@ def test_a_second_signal_acts_at_once():
             os.kill(os.getpid(), signal.SIGINT)
 
     loop, saved = loop_of(splits=2)
-    with pytest.raises(KeyboardInterrupt):
-        loop.run(stopping())
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run(stopping())
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not saved
 
 

@@ -285,3 +285,12 @@ def test_two_processes_write_one_run_and_see_every_image_once(config, shapes, ti
     assert len(found) == len(set(found)) > 0
     index = read_coco(shapes / "annotations/instances_val.json")
     assert {image for image, *_ in found} == set(index.image_ids.tolist())
+
+
+def test_the_network_is_compiled_where_asked(shapes, tiny, tmp_path, monkeypatch, capsys):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda run, **options: compiled.append(options) or run)
+    options = [*tiny, f"--data={shapes}", f"--output={tmp_path / 'run'}", "--train.compile=true"]
+    assert main(["train", *options]) == 0
+    assert compiled and all(options["dynamic"] for options in compiled)
+    assert "compiling the network" in capsys.readouterr().out
