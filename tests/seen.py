@@ -8,7 +8,6 @@ import io
 import itertools
 import json
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
 

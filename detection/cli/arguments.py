@@ -19,6 +19,13 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see {self.prog} --help")
 
 
+def refuse_unused(parser: Parser, args: argparse.Namespace, names: str, because: str) -> None:
+    """Raise `InputError` for the first of `names`, apart by spaces, that is given and would change nothing."""
+    for action in parser._actions:
+        if action.dest in names.split() and getattr(args, action.dest) != action.default:
+            raise InputError(f"{action.option_strings[-1]}: has no effect {because}; leave it out")
+
+
 def at_least(lowest: int) -> type:
     """A whole number not below `lowest`, as an argparse type."""
 

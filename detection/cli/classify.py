@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from detection.cli.arguments import Parser, at_least
+from detection.cli.arguments import Parser, at_least, refuse_unused
 
 DESCRIPTION = """Error of classifiers on one split: each alone and, for several, of their averaged probabilities. A
 checkpoint of `frcnn pretrain` brings its data and its view; NET=FILE, such as cifar_resnet20=weights.pt, names plain
 weights."""
 
+UNUSED = {
+    "whole": "short_side crop scales",
+    "1-crop": "scales",
+    "10-crop": "scales",
+    "multi-scale": "short_side crop",
+}
+"""Options that a view has no use for."""
+
 
 def main(arguments: list[str]) -> int:
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args = parser.parse_args(arguments)
 
     import torch
 
@@ -30,6 +39,7 @@ def main(arguments: list[str]) -> int:
     classifiers = [load_classifier(source, device) for source in args.classifiers]
     images = images_for(classifiers, args.data, args.split)
     view = view_for(classifiers[0], args.view, args.short_side, args.crop, args.scales)
+    refuse_unused(parser, args, UNUSED[view.name], f"on the view {view.name}")
     scores = {
         source: scores_of(classifier, images, view, args.batch, args.workers)
         for source, classifier in zip(args.classifiers, classifiers)

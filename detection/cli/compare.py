@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from detection.cli.arguments import Parser, at_least
+from detection.cli.arguments import Parser, at_least, refuse_unused
 from detection.errors import InputError
 
 DESCRIPTION = """AP of runs and of files of predictions on one dataset, side by side: differences to the first,
@@ -17,7 +17,10 @@ compare.html."""
 
 
 def main(arguments: list[str]) -> int:
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if args.resamples == 0:
+        refuse_unused(parser, args, "seed confidence", "without --resamples, which make the intervals")
     if args.split and args.data is None and not any(Path(run).is_dir() for run in args.runs):
         raise InputError("--split: says which part of --data PATH; give that too")
 

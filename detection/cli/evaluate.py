@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detection.cli.arguments import Parser, at_least
+from detection.cli.arguments import Parser, at_least, refuse_unused
 from detection.cli.testing import (
     add_running,
     add_testing,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from detection.config.schema import Config
     from detection.data.index import AnnotationIndex
     from detection.evaluate.coco_ap import CocoResult
+    from detection.evaluate.voc_ap import VocResult
     from detection.predict.detector import Detector
 
 DESCRIPTION = """AP of a checkpoint, or of predictions in COCO's result format, on one split of a dataset. A checkpoint
@@ -39,12 +40,17 @@ PICTURES = 8
 
 
 def main(arguments: list[str]) -> int:
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args = parser.parse_args(arguments)
     if (args.checkpoint is None) == (args.predictions is None):
         raise InputError("give either --checkpoint FILE or --predictions FILE with --data PATH")
+    if args.metric == "voc":
+        refuse_unused(parser, args, "backend max_detections", "on --metric voc")
     if args.predictions is not None:
         if improves(args):
             raise InputError("--predictions: improvements at test time need a model; give --checkpoint FILE instead")
+        unused = "batch short_side device processes precision grey_bits compiled workers"
+        refuse_unused(parser, args, unused, "on --predictions, which have no model")
         return _predictions(args)
     return _checkpoint(args, arguments)
 
@@ -67,7 +73,11 @@ def _parser() -> Parser:
     )
     add_running(parser)
     parser.add_argument("--workers", type=at_least(0), help="processes that load images; default by cores and device")
-    parser.add_argument("--output", type=Path, help="folder for predictions.json, evaluation.json and detections.png")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="folder for evaluation.json, and with a model for more",
+    )
     return parser
 
 
@@ -75,6 +85,7 @@ def _predictions(args: argparse.Namespace) -> int:
     from detection.config.schema import Config
     from detection.engine.datasets import find_data
     from detection.evaluate.prediction_files import read_predictions
+    from detection.evaluate.report import to_json
 
     config = _with_data(Config(), args)
     split = args.split
@@ -82,13 +93,19 @@ def _predictions(args: argparse.Namespace) -> int:
     if split is None:
         split = "val" if "val" in source.splits else next(iter(source.splits))
     index = source.read(split)
+    if args.output:
+        _claim(args)
     results, notes = read_predictions(args.predictions, index)
     for note in notes:
         print(note)
     try:
-        _print_scores(index, results, args)
+        scores, text = _scores(index, results, args)
     except InputError as error:
         raise InputError(f"{args.predictions}: {error}") from error
+    print(text)
+    if args.output:
+        _write_scores(args.output, to_json(scores))
+        print(f"\nwrote evaluation.json into {args.output}")
     return 0
 
 
@@ -126,9 +143,10 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
             if run.losses:
                 print(f"{split}: " + "  ".join(f"{name} {value:.4f}" for name, value in run.losses.items()))
             print(f"input: {size_text(detectors[0])}")
-            _print_scores(index, run.results, args)
+            scores, text = _scores(index, run.results, args)
+            print(text)
             if args.output:
-                _write(args.output, run, detectors[0])
+                _write(args.output, run, scores, detectors[0])
     finally:
         parallel.stop()
     return 0
@@ -138,7 +156,7 @@ def _claim(args: argparse.Namespace) -> None:
     from detection.outputs import claim_output, refuse_overwriting
 
     claim_output(args.output)
-    refuse_overwriting((args.output / name for name in WRITTEN), args.checkpoint)
+    refuse_overwriting((args.output / name for name in WRITTEN), args.checkpoint or [args.predictions])
 
 
 def _tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> None:
@@ -157,10 +175,9 @@ def _tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> 
 
 @dataclass(frozen=True)
 class _Run:
-    """What evaluation found: COCO results, COCO's numbers and a picture where they are written, losses of one pass."""
+    """What evaluation found: COCO results, a picture where it is written, losses of one pass."""
 
     results: list[dict[str, Any]]
-    result: CocoResult | None
     picture: np.ndarray | None
     losses: dict[str, float]
 
@@ -180,27 +197,27 @@ def _plain(detector: Detector, index: AnnotationIndex, config: Config, args: arg
     )
     metrics = task.evaluate(detector.model, 0)
     names = ("rpn_objectness", "rpn_box", "roi_class", "roi_box", "loss")
-    return _Run(task.results, task.result, task.picture, {name: metrics[name] for name in names})
+    return _Run(task.results, task.picture, {name: metrics[name] for name in names})
 
 
 def _improved(detectors: list[Detector], index: AnnotationIndex, args: argparse.Namespace) -> _Run:
     """Each rank takes its share of the images, one at a time."""
     from detection import parallel
     from detection.engine.detection_task import beside_truth
-    from detection.evaluate.coco_ap import evaluate_coco
-    from detection.evaluate.results import ground_truth, to_results
+    from detection.evaluate.results import to_results
     from detection.predict.stream import Decoder
 
     detector = improve(detectors, args)
     mine = range(parallel.rank(), len(index), parallel.world())
-    decoded = Decoder(detector.prepare, threads=1, grey_bits=detector.grey_bits)([index.path(row)] for row in mine)
+    decoded = Decoder(detector.prepare, threads=args.workers or 1, grey_bits=detector.grey_bits)(
+        [index.path(row)] for row in mine
+    )
     found = [detector.detect(batch.inputs)[0] for batch in decoded]
     by_row = dict(sorted(pair for part in parallel.gather(list(zip(mine, found))) for pair in part))
     results = to_results(list(by_row.values()), index, list(by_row))
     if not args.output or parallel.rank():
-        return _Run(results, None, None, {})
-    result = evaluate_coco(ground_truth(index), results, args.backend, limit_of(args))
-    return _Run(results, result, beside_truth(index, by_row, PICTURES, detector.grey_bits), {})
+        return _Run(results, None, {})
+    return _Run(results, beside_truth(index, by_row, PICTURES, detector.grey_bits), {})
 
 
 def limit_of(args: argparse.Namespace) -> int:
@@ -219,7 +236,10 @@ def _with_data(config: Any, args: argparse.Namespace) -> Any:
     return replace(config, data=args.data or config.data, dataset=dataset)
 
 
-def _print_scores(index: Any, results: list[dict[str, Any]], args: argparse.Namespace) -> None:
+def _scores(
+    index: AnnotationIndex, results: list[dict[str, Any]], args: argparse.Namespace
+) -> tuple[CocoResult | VocResult, str]:
+    """The numbers of the metric that was asked for, and the same as tables."""
     import numpy as np
 
     from detection.evaluate.coco_ap import evaluate_coco
@@ -228,24 +248,28 @@ def _print_scores(index: Any, results: list[dict[str, Any]], args: argparse.Name
     from detection.evaluate.voc_ap import evaluate_voc, voc_arrays
 
     if args.metric == "voc":
-        print(voc_table(evaluate_voc(*voc_arrays(index, results))))
-        return
+        found = evaluate_voc(*voc_arrays(index, results))
+        return found, voc_table(found)
     result = evaluate_coco(ground_truth(index), results, args.backend, limit_of(args))
-    most = int(np.diff(index.offsets).max(initial=0))
+    most, text = int(np.diff(index.offsets).max(initial=0)), ""
     if most > limit_of(args):
-        print(f"images have up to {most} objects, of which AP counts {limit_of(args)}: see --max-detections")
-    print(false_alarms(result, results) or f"{summary_table(result)}\n\n{per_class_table(result)}")
+        text = f"images have up to {most} objects, of which AP counts {limit_of(args)}: see --max-detections\n"
+    return result, text + (false_alarms(result, results) or f"{summary_table(result)}\n\n{per_class_table(result)}")
 
 
-def _write(folder: Path, run: _Run, detector: Detector) -> None:
-    from detection.atomic import write_atomically
+def _write(folder: Path, run: _Run, scores: CocoResult | VocResult, detector: Detector) -> None:
     from detection.evaluate.report import to_json
     from detection.evaluate.results import write_results
     from detection.predict.output import save_picture
 
-    assert run.result is not None and run.picture is not None
-    content = {**to_json(run.result), "short_side": detector.short_side, "long_side": detector.long_side}
+    assert run.picture is not None
     write_results(folder / "predictions.json", run.results)
-    write_atomically(folder / "evaluation.json", json.dumps(content, indent=1).encode())
+    _write_scores(folder, {**to_json(scores), "short_side": detector.short_side, "long_side": detector.long_side})
     save_picture(folder / "detections.png", run.picture)
     print(f"\nwrote predictions.json, evaluation.json and detections.png into {folder}")
+
+
+def _write_scores(folder: Path, content: dict[str, Any]) -> None:
+    from detection.atomic import write_atomically
+
+    write_atomically(folder / "evaluation.json", json.dumps(content, indent=1).encode())

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from detection.cli.arguments import Parser
+from detection.cli.arguments import Parser, refuse_unused
 from detection.errors import InputError
 
 DESCRIPTION = """Turns predictions in COCO's result format into the files that the evaluation servers take: of PASCAL
@@ -17,7 +17,10 @@ with `tar czf results.tgz results` and `zip`; needs no --device."""
 
 
 def main(arguments: list[str]) -> int:
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    unused = "algorithm" if args.kind == "voc" else "competition year"
+    refuse_unused(parser, args, unused, f"on --kind {args.kind}")
 
     from detection.evaluate.results import read_results
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 from seen import fresh, see
 
 from detection.config.idle import DETECTOR
 from detection.config.read import to_dict
 from detection.config.schema import Config
-from detection.data.shapes import write_shapes
 from detection.engine.resuming import flat
 
 ROOT = Path(__file__).parents[2]
@@ -160,79 +155,15 @@ EFFECTS: dict[str, Other | Without] = {
 
 
 @pytest.fixture(scope="module")
-def places(shapes, trained, tmp_path_factory):
-    """What the options above name in braces."""
-    root = tmp_path_factory.mktemp("places")
-    found = {"weights": trained / "best.pt", "elsewhere": root}
-    found["other"] = write_shapes(root / "other", train=6, val=3, size=80)
-    for name, spoil in (("flawed", _flaw), ("mixed", _mix), ("grey", _grey), ("torn", _tear)):
-        found[name] = shutil.copytree(shapes, root / name)
-        spoil(found[name])
-    return {name: str(path) for name, path in found.items()}
-
-
-def _files(data):
-    return sorted((data / "train").glob("*.*g")), data / "annotations" / "instances_train.json"
-
-
-def _rewrite(path, change):
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-
-
-def _flaw(data):
-    _rewrite(_files(data)[1], lambda content: content["annotations"][0].update(bbox=[5, 5, -3, 4]))
-
-
-def _mix(data):
-    """Every second image becomes wide, the others tall."""
-    for split in ("train", "val"):
-
-        def turn(content, split=split):
-            for k, image in enumerate(content["images"]):
-                size = (96, 70) if k % 2 else (70, 96)
-                path = data / split / image["file_name"]
-                Image.open(path).crop((0, 0, *size)).save(path)
-                image.update(width=size[0], height=size[1])
-            small = {image["id"] for image in content["images"]}
-            content["annotations"] = [
-                a
-                for a in content["annotations"]
-                if a["image_id"] in small and a["bbox"][0] + a["bbox"][2] < 69 and a["bbox"][1] + a["bbox"][3] < 69
-            ]
-
-        _rewrite(data / "annotations" / f"instances_{split}.json", turn)
-
-
-def _grey(data):
-    for split in ("train", "val"):
-
-        def deepen(content, split=split):
-            for image in content["images"]:
-                path = data / split / image["file_name"]
-                grey = np.asarray(Image.open(path).convert("L")).astype(np.uint16) * 16
-                path.unlink()
-                image["file_name"] = path.with_suffix(".png").name
-                Image.fromarray(grey).save(path.with_suffix(".png"))
-
-        _rewrite(data / "annotations" / f"instances_{split}.json", deepen)
-
-
-def _tear(data):
-    path = _files(data)[0][0]
-    path.write_bytes(path.read_bytes()[:-400])
-
-
-@pytest.fixture(scope="module")
-def run(shapes, tiny, places, tmp_path_factory):
+def run(shapes, tiny, trained, spoiled, tmp_path_factory):
     """What a run with these options, apart by spaces, does; the same options run once."""
     root = tmp_path_factory.mktemp("runs")
+    places = {**spoiled, "weights": trained / "best.pt", "elsewhere": root}
 
     @cache
     def run(options):
         for name, path in places.items():
-            options = options.replace(f"{{{name}}}", path)
+            options = options.replace(f"{{{name}}}", str(path))
         return see(fresh(root), ["train", *tiny, f"--data={shapes}", "--output={out}", *options.split()])
 
     return run
