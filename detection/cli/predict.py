@@ -89,6 +89,8 @@ def _detector(args: argparse.Namespace, device: torch.device) -> Detector | Impr
     if parallel.rank() == 0:
         print(f"input: {size_text(detectors[0])}")
     tell_of_compilation(args)
+    for stage in (d.model.roi_stage for d in detectors):  # below its own threshold too
+        stage.limits = replace(stage.limits, score=min(stage.limits.score, args.score))
     if args.grey_bits:
         detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
     detectors = [replace(d, model=prepare(d.model, args.compiled)) for d in detectors]

@@ -6,6 +6,8 @@ The rules:
     image size          the upright image has another size than its annotation says
     empty box           width or height below MIN_SIDE, or both of one pixel at most, which is a stray click (VOC files
                         write it as xmin = xmax, ymin = ymax); the only rule for crowd boxes
+    corners             every box has its far corner where COCO has width and height; of a whole split, whatever the
+                        policy, since all of its boxes would be read wrong
     box outside         it reaches over the image by more than MARGIN on any side; a margin is rounding, and is left
 """
 
@@ -27,6 +29,10 @@ MIN_SIDE = 1e-3
 MARGIN = 1.0
 """pixels; tools that count pixels from 1, or to the last one inside, are off by this much"""
 
+CORNERS = "boxes stick out of their images, and every one fits as corners, x1 y1 x2 y2"
+FEW = 10
+"""boxes; of fewer, half must stick out before they are taken for corners"""
+
 
 def check_index(
     index: AnnotationIndex, policy: str, decode: bool, needs_objects: bool = True
@@ -42,6 +48,8 @@ def check_index(
     if policy not in ("error", "skip"):
         raise InputError(f"unknown policy {policy!r} for flawed data; it can be error or skip")
     _refuse_empty(index, "", needs_objects)
+    if holds_corners(index):
+        raise InputError(f"{index.source}: {CORNERS}; write x y width height, as COCO has it")
     flaws = find_flaws(index, _decoded_size if decode else image_size)
     if policy == "error":
         _raise_first(index, flaws)
@@ -133,6 +141,18 @@ def box_flaws(index: AnnotationIndex) -> tuple[np.ndarray, np.ndarray, np.ndarra
     beyond = judged & ((low < -MARGIN) | (high > sizes + MARGIN)).any(axis=1)
     outside = judged & ((low >= sizes) | (high <= 0)).any(axis=1)
     return np.asarray(empty), np.asarray(beyond | outside), np.asarray(outside)
+
+
+def holds_corners(index: AnnotationIndex) -> bool:
+    """Whether some boxes stick out of their images, and all lie in them once read as x1 y1 x2 y2."""
+    return are_corners(index.xywh, np.repeat(index.sizes, np.diff(index.offsets), axis=0))
+
+
+def are_corners(xywh: np.ndarray, sizes: np.ndarray) -> bool:
+    """The same of boxes (M, 4) in images of sizes (M, 2), height and width."""
+    near, far, limits = xywh[:, :2], xywh[:, 2:], sizes[:, ::-1] + MARGIN
+    share = float((near + far > limits).any(axis=1).mean()) if len(near) else 0.0
+    return share > (0 if len(near) >= FEW else 0.5) and bool(((far > near) & (far <= limits)).all())
 
 
 def _raise_first(index: AnnotationIndex, flaws: dict[str, dict[int, str]]) -> None:

@@ -83,6 +83,25 @@ class AnnotationIndex:
         xywh = self.xywh[self.rows(i)]
         return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1).astype(np.float32)
 
+    def in_classes(self, names: tuple[str, ...]) -> AnnotationIndex:
+        """The same with the classes `names`, in that order: each keeps its id, and one that is not here gets an id that
+        none has. Raises InputError where objects are of a class that `names` lacks, or two classes share a name."""
+        if self.class_names == names:
+            return self
+        own = {name: k for k, name in enumerate(self.class_names)}
+        used = {self.class_names[k] for k in np.unique(self.labels).tolist()}
+        if len(own) < len(self.class_names) or not used <= set(names):
+            raise InputError(
+                f"{self.source}: has the classes {_brief(self.class_names)}, but {_brief(names)} are needed; "
+                "name the classes alike"
+            )
+        place = np.array([names.index(name) if name in names else -1 for name in self.class_names], dtype=np.int64)
+        free = int(self.category_ids.max(initial=0)) + 1
+        lacking = {name: free + k for k, name in enumerate(name for name in names if name not in own)}
+        ids = [lacking[name] if name in lacking else int(self.category_ids[own[name]]) for name in names]
+        labels = place[self.labels] if len(place) else self.labels
+        return replace(self, class_names=names, category_ids=np.array(ids, dtype=np.int64), labels=labels)
+
     def select_images(self, keep: np.ndarray) -> AnnotationIndex:
         """The index of the images `keep` (row numbers, in the given order) with their annotations."""
         keep = np.asarray(keep, dtype=np.int64)
@@ -102,3 +121,7 @@ class AnnotationIndex:
     def _annotation_rows(self, rows: np.ndarray) -> dict[str, Any]:
         names = ("xywh", "labels", "areas", "annotation_ids", "crowd", "difficult")
         return {name: getattr(self, name)[rows] for name in names}
+
+
+def _brief(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:6])}, ... ({len(names)})"

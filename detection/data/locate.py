@@ -38,20 +38,16 @@ class Source:
     """folder that COCO's file names start from; None: guessed"""
 
     def read(self, split: str, classes: tuple[str, ...] | None = None, report: Report | None = None) -> AnnotationIndex:
-        """Read one split; `classes`, those of the model or the training split, must be its classes in this order.
+        """Read one split; with `classes`, those of the model or the training split, labels are in their order,
+        whatever the order or the ids of the files.
 
-        Raises InputError for an unknown split, for other classes, and for whatever is wrong in the files; with
-        `report`, single items that are wrong are told to it, a line each, and left out.
+        Raises InputError for an unknown split, for objects of other classes, and for whatever is wrong in the files;
+        with `report`, single items that are wrong are told to it, a line each, and left out.
         """
         if split not in self.splits:
             raise InputError(f"{self.root}: has no split {split!r}; there is {', '.join(self.splits)}")
         index = READERS[self.format](self, split, classes, report)
-        if classes is not None and index.class_names != tuple(classes):
-            raise InputError(
-                f"{index.source}: split {split!r} has the classes {_brief(index.class_names)}, but"
-                f" {_brief(tuple(classes))} are needed, in this order; use one list of classes for all splits"
-            )
-        return index
+        return index if classes is None else index.in_classes(tuple(classes))
 
 
 def locate(path: Path, format: str = "auto", images: Path | None = None) -> Source:
@@ -73,10 +69,6 @@ def locate(path: Path, format: str = "auto", images: Path | None = None) -> Sour
             return Source(name, path, splits, None if images is None else Path(images))
     wanted = LOOKED_FOR.values() if format == "auto" else [LOOKED_FOR[format]]
     raise InputError(f"{path}: no dataset found; looked for {'; for '.join(wanted)}")
-
-
-def _brief(names: tuple[str, ...]) -> str:
-    return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:6])}, ... ({len(names)})"
 
 
 def _split_name(name: str) -> str | None:

@@ -22,20 +22,16 @@ Parts = dict[str, AnnotationIndex]
 IMBALANCE = 50
 
 
-def class_lists(format: str, parts: Parts) -> list[tuple[str, Item]]:
+def class_lists(parts: Parts) -> list[tuple[str, Item]]:
     """Splits whose classes training would refuse beside those of the training split."""
     if "train" not in parts:
         return []
     wanted = parts["train"].class_names
     found = []
     for split, index in parts.items():
-        own = index.class_names
-        missing, extra = [n for n in wanted if n not in own], [n for n in own if n not in wanted]
-        # VOC has no list of classes: another split's are those that it happens to use.
-        if extra or (format != "voc" and own != wanted):
-            told = [f"lacks {', '.join(missing[:5])}"] if missing else []
-            told += [f"adds {', '.join(extra[:5])}"] if extra else []
-            found.append(("classes differ", Item(split, f"{split} {' and '.join(told) or 'has another order'}")))
+        used = {index.class_names[k] for k in np.unique(index.labels).tolist()}
+        if extra := [name for name in index.class_names if name in used and name not in wanted]:
+            found.append(("classes differ", Item(split, f"{split} adds {', '.join(extra[:5])}")))
     return found
 
 

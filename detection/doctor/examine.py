@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from detection.data.check import find_flaws, leave_out, name_item
+from detection.data.check import CORNERS, find_flaws, holds_corners, leave_out, name_item
 from detection.data.image import bits_in_use
 from detection.data.index import AnnotationIndex
 from detection.data.locate import Source
@@ -71,7 +71,7 @@ def examine(source: Source, quick: bool = False) -> Examination:
         raise InputError(found[0][1].text)
     together = unions(parts)
     parts = {split: index for split, index in parts.items() if split not in together}
-    found += class_lists(source.format, parts)
+    found += class_lists(parts)
     parts = united(parts)
     album = Album(quick)
     found += judge(parts, album)
@@ -103,6 +103,9 @@ def judge(parts: Parts, album: Album) -> Found:
     sound: Parts = {}
     for split, index in parts.items():
         flaws = find_flaws(index, album.size)
+        if holds_corners(index):  # one fault, not one of every box
+            flaws["box outside"] = {}
+            found.append(("corners", Item(split, f"{split}: {CORNERS}")))
         for rule, rows in flaws.items():
             for row, complaint in rows.items():
                 found.append((rule, _flaw(split, index, rule, row, complaint)))

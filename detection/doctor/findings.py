@@ -30,7 +30,10 @@ RULES = {
     "structure": Rule("error", "items that cannot be read", "correct the file", "left out"),
     "empty split": Rule("error", "splits without images or objects", "add some, or remove the split"),
     "classes differ": Rule(
-        "error", "splits with other classes than the training split", "use one list of classes", "one list for all"
+        "error",
+        "splits with objects of classes that the training split lacks",
+        "use one list of classes",
+        "one list for all",
     ),
     "image missing": Rule("error", "images that are not there", "add them, or give --images", "left out"),
     "image unreadable": Rule("error", "broken images", "replace the files", "left out"),
@@ -38,6 +41,7 @@ RULES = {
         "error", "images of another size than annotated", "annotate the image that is there", "left out"
     ),
     "empty box": Rule("error", "empty boxes, often stray clicks", "draw them again or delete them", "left out"),
+    "corners": Rule("error", "splits whose boxes are corners, x1 y1 x2 y2", "write x y width height, as COCO has it"),
     "box outside": Rule("error", "boxes that stick out of their image", "correct them", "cut off at the edge"),
     "shared image": Rule(
         "warning",

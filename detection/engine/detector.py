@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -51,6 +52,8 @@ class DetectorProblem:
         self.steps_per_epoch = self._order(0, 1).steps_per_epoch
         val = len(splits.val) if splits.val else 0
         counts = f"{len(splits.train)} training and {val} validation images, {len(self.classes)} classes"
+        empty = int((np.diff(splits.train.offsets) == 0).sum())
+        counts += f"; {empty} training images have no object and teach what is none" if empty else ""
         self.lines = [*splits.notes, *idle_settings(config), counts]
         DetectionDataset(splits.train, config.input, training=True).try_augmentation()
         self.trained_on = index_fingerprints(splits.train)

@@ -164,6 +164,7 @@ class _Run:
             *idle_gpus(self.device),
             *compiling,
             *self.problem.lines,
+            *self._shorter_warmup(),
             *([self.warning] if self.warning else []),
         ]:
             say(line)
@@ -175,6 +176,10 @@ class _Run:
         if self.journal:
             self.journal.close()
         return findings if self.first else None
+
+    def _shorter_warmup(self) -> list[str]:
+        asked, used = self.config.train.warmup, self.loop.rate.warmup
+        return [f"warm-up of {used} iterations, a quarter of the run, not {asked}"] if used != asked else []
 
     def _open_folder(self) -> tuple[dict[str, Any] | None, str]:
         """The checkpoint to go on from, if any, and a warning where it is not the newest."""

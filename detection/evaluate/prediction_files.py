@@ -6,6 +6,9 @@ import json
 from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
+
+from detection.data.check import CORNERS, are_corners
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
 from detection.evaluate.results import read_results
@@ -26,7 +29,9 @@ def read_predictions(path: Path, index: AnnotationIndex) -> tuple[list[dict[str,
     except (OSError, ValueError, RecursionError):
         content = None  # for read_results to say what is wrong
     if not (isinstance(content, list) and content and isinstance(content[0], dict) and "detections" in content[0]):
-        return read_results(path), []
+        found = read_results(path)
+        _refuse_corners(path, found, index)
+        return found, []
     rows = _Rows(index)
     categories = dict(zip(index.class_names, index.category_ids.tolist()))
     results: list[dict[str, Any]] = []
@@ -42,6 +47,15 @@ def read_predictions(path: Path, index: AnnotationIndex) -> tuple[list[dict[str,
     if least >= HIGH:
         notes.append(f"no score is below {least:.2g}, and AP counts weaker ones too: predict with --score 0.05")
     return results, notes
+
+
+def _refuse_corners(path: Path, results: list[dict[str, Any]], index: AnnotationIndex) -> None:
+    row_of = {number: row for row, number in enumerate(index.image_ids.tolist())}
+    known = [result for result in results if result["image_id"] in row_of]
+    sizes = index.sizes[[row_of[result["image_id"]] for result in known]].reshape(-1, 2)
+    boxes = np.array([result["bbox"] for result in known], dtype=np.float64).reshape(-1, 4)
+    if are_corners(boxes, sizes):
+        raise InputError(f"{path}: {CORNERS}; write x y width height, as COCO has it")
 
 
 class _Rows:

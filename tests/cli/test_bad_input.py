@@ -156,9 +156,9 @@ def test_a_file_that_is_no_checkpoint_is_refused(command, shapes, tmp_path, caps
 
 def test_data_with_other_classes_than_the_checkpoint_is_refused(trained, data, capsys):
     for file in data.file.parent.iterdir():
-        file.write_text(file.read_text().replace('"circle"', '"disc"'))
+        file.write_text(file.read_text().replace('"star"', '"disc"'))
     status = main(["evaluate", f"--checkpoint={trained / 'best.pt'}", f"--data={data.folder}"])
-    assert_refused(status, capsys.readouterr().err, "instances_val.json", "disc", "circle")
+    assert_refused(status, capsys.readouterr().err, "instances_val.json", "disc", "star")
 
 
 def test_predictions_of_unknown_images_are_refused(shapes, tmp_path, capsys):

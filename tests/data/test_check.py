@@ -104,3 +104,14 @@ def test_the_stray_clicks_of_real_annotations_are_found(shared: Path) -> None:
     kept, report = check_index(index, "skip", decode=False)
     assert len(kept.xywh) == len(index.xywh) - 2 and len(report) == 1
     assert report[0].startswith("empty box: 2, left out; the first: image JPEGImages/BloodImage_00338.jpg: annotation")
+
+
+@pytest.mark.parametrize("count", [3, 12])
+def test_boxes_that_are_corners_are_refused_whatever_the_policy(tmp_path: Path, count: int) -> None:
+    boxes = [[20 - n, 9 - n / 2, 39 - n, 19 - n / 2] for n in range(count)]
+    index = make(tmp_path, boxes)
+    for policy in ("error", "skip"):
+        with pytest.raises(InputError, match="stick out .* fits as corners, x1 y1 x2 y2; write x y width height"):
+            check_index(index, policy, decode=False)
+    one_is_none = make(tmp_path, [*boxes, [30, 5, 11.5, 3]])
+    assert check_index(one_is_none, "skip", decode=False)[1]

@@ -79,6 +79,9 @@ def test_the_copy_has_the_format_of_the_original(planted, format: str, tmp_path:
 
 def test_classes_that_differ_become_one_list(planted, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     planted.content["val"]["categories"] = [{"id": 5, "name": "dog"}, {"id": 9, "name": "cat"}]
+    planted.content["val"]["categories"].append({"id": 2, "name": "owl"})
+    planted.content["test"]["annotations"][0]["category_id"] = 3
+    planted.content["test"]["categories"].append({"id": 3, "name": "owl"})
     for row in planted.content["val"]["annotations"]:
         row["category_id"] = {1: 9, 2: 5}[row["category_id"]]
     examination = examine(locate(planted.write()))
