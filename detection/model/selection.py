@@ -50,6 +50,10 @@ def fetch(scores: Tensor, least: float, boxes: Callable[[Tensor, Tensor], Tensor
     """Every pair of a region and a class that scores above `least`, regions in order, and the rows (N,) of their
     regions, on the host. boxes: gives those (M, 4) of rows (M,) and classes (M,)."""
     flat, classes, room = scores.flatten(), scores.shape[1], CAPACITY
+    if flat.device.type == "cpu":  # nothing waits, and only what is chosen need be looked at
+        pairs = (flat > least).nonzero().squeeze(1)
+        row, label = pairs.div(classes, rounding_mode="floor"), pairs % classes
+        return Candidates(boxes(row, label), flat[pairs], label), row
     while True:
         pairs, count = _first(flat > least, min(room, len(flat)))
         chosen = boxes(pairs.div(classes, rounding_mode="floor"), pairs % classes)
