@@ -58,7 +58,7 @@ def _choose(config: Config, arguments: list[str]) -> tuple[Config, Any]:
     splits = load_splits(config if strict else lenient)
     hardware = Hardware.of(choose_device(config.device))
     size = config.input.test_short_side if _gives(arguments, "--input.test_short_side") else None
-    choices = choose_settings(splits.train, hardware, config.dataset.val in source.splits, size)
+    choices = choose_settings(splits.train, hardware, config.dataset.val in source.splits, size, config.model)
     if _gives_length(arguments):
         choices = [c for c in choices if c.key != "train.iterations"]
     weights = Path(config.model.weights or "")

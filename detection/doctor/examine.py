@@ -11,19 +11,15 @@ from detection.data.check import CORNERS, find_flaws, holds_corners, leave_out, 
 from detection.data.image import bits_in_use
 from detection.data.index import AnnotationIndex
 from detection.data.locate import Source
-from detection.doctor.anchors import Anchors, best_fit, input_scale, recall
 from detection.doctor.boxes import duplicate_boxes, unusual_boxes
 from detection.doctor.classes import class_lists, class_names, distribution, united, untrained
 from detection.doctor.copies import copied_images, unions
 from detection.doctor.findings import SEVERITIES, Finding, Item, grouped, image_item
 from detection.doctor.pictures import Album
-from detection.engine.choose import METRIC_LIMIT, choose_settings
+from detection.engine.anchors import Anchors, input_scale, recall, usual_anchors
+from detection.engine.choose import METRIC_LIMIT, choose_anchors, choose_sides
 from detection.engine.hardware import Hardware
 from detection.errors import InputError
-from detection.model.build import PYRAMID_SIZES
-
-STRIDES = [4, 8, 16, 32, 64]
-"""of the pyramid's levels"""
 
 WIDE_GREY = (".png", ".tif", ".tiff", ".pgm")
 """Endings of formats that hold 16-bit grey."""
@@ -112,8 +108,8 @@ def judge(parts: Parts, album: Album) -> Found:
         sound[split], _ = leave_out(index, flaws)
         if not len(sound[split]) or (split == "train" and not len(sound[split].xywh)):
             found.append(("empty split", Item(split, f"{split} has {len(sound[split])} sound images and no sound box")))
+    short, long = _input_size(sound)
     for split, index in sound.items():
-        short, long = _input_size(sound)
         found += duplicate_boxes(split, index) + unusual_boxes(split, index, input_scale(index, short, long))
         found += distribution(split, index)
         found += [] if album.quick else dark_images(split, index)
@@ -157,8 +153,7 @@ def _input_size(parts: Parts) -> tuple[int, int]:
     index = _training(parts)
     if index is None:
         return 800, 1333
-    chosen = {choice.key: choice.value for choice in choose_settings(index, Hardware.of(_device()), True)}
-    return chosen["input.test_short_side"], chosen["input.long_side"]
+    return choose_sides(index, _device().type == "cuda")
 
 
 def _device() -> torch.device:
@@ -169,15 +164,10 @@ def _advice(parts: Parts) -> list[Advice]:
     index = _training(parts)
     if index is None:
         return []
-    short, long = _input_size(parts)
-    chosen = {choice.key: choice.value for choice in choose_settings(index, Hardware.of(_device()), True)}
-    usual = Anchors(PYRAMID_SIZES, [0.5, 1.0, 2.0], STRIDES, 800, 1333)
-    choice = Anchors(chosen["model.anchors.sizes"], [0.5, 1.0, 2.0], STRIDES, short, long)
-    fit = best_fit(index, choice)
-    rows = [Advice("defaults of a config", usual, recall(index, usual))]
-    rows += [Advice("chosen by `frcnn train`", choice, recall(index, choice))]
-    # A gain under a hundredth is no reason to leave what is usual.
-    fitted = recall(index, fit)
-    if sum(fitted.values()) > sum(rows[-1].recall.values()) + 0.01:
-        rows.append(Advice("fitted to the boxes", fit, fitted))
-    return rows
+    sides = _input_size(parts)
+    rows = {
+        "defaults of a config": usual_anchors("fpn", 800, 1333),
+        "the same in smaller images": usual_anchors("fpn", *sides),
+        "chosen by `frcnn train`": choose_anchors(index, sides),
+    }
+    return [Advice(name, anchors, recall(index, anchors)) for name, anchors in rows.items()]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from detection.doctor.anchors import Anchors, _means, best_overlap
+from detection.engine.anchors import Anchors, _means, best_overlap
 from detection.geometry.anchors import AnchorGenerator
 from detection.geometry.boxes import iou
 
