@@ -92,6 +92,7 @@ def read_parts(source: Source) -> tuple[Parts, Found]:
     for split in source.splits:
         try:
             parts[split] = source.read(split, None, lambda line, split=split: tell(split, line))  # type: ignore[misc]
+            found += [("reading", Item(split, f"{split}: {line}")) for line in parts[split].notes]
         except InputError as error:
             tell(split, str(error))
     return parts, found

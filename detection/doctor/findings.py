@@ -71,6 +71,11 @@ RULES = {
     "class untrained": Rule(
         "warning", "classes that are tested but have no object to learn from", "add training objects", "left out"
     ),
+    "reading": Rule(
+        "note",
+        "how the files were read: what was found, and what has one sensible meaning though it is written otherwise",
+        "right if each line says what is meant; else correct the files",
+    ),
     "double class": Rule(
         "note", "pairs of boxes on one object (IoU above .9) with different classes", "see which class is right"
     ),
