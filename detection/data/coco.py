@@ -196,7 +196,7 @@ def _read_images(items: list[Item], path: Path) -> tuple[np.ndarray, list[str], 
 
 def _read_annotations(
     items: list[Item], image_ids: np.ndarray, category_ids: np.ndarray, path: Path
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
+) -> tuple[dict[str, Any], np.ndarray]:
     """The columns of an index in file order, and (M,) the image row of each annotation."""
     what = "annotation"
     annotation_ids = unique_ids(items, what, path)

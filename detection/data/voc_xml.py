@@ -87,14 +87,14 @@ def _parse(content: bytes) -> Element:
     """With two more chances: an encoding that Python knows and the parser does not; and, where all class names are
     plain ASCII, an undeclared one, which then touches only paths and comments."""
     try:
-        return fromstring(content)  # type: ignore[no-any-return]
+        return fromstring(content)
     except (ElementTree.ParseError, ValueError):
         declared = re.match(rb"""\s*<\?xml[^>]*encoding=["']([\w.-]+)["'][^>]*\?>""", content)
         if declared:
-            return fromstring(content[declared.end() :].decode(declared[1].decode()))  # type: ignore[no-any-return]
+            return fromstring(content[declared.end() :].decode(declared[1].decode()))
         if any(not item.isascii() for item in re.findall(rb"<object>.*?</object>", content, re.DOTALL)):
             raise
-        return fromstring(content.decode("latin-1"))  # type: ignore[no-any-return]
+        return fromstring(content.decode("latin-1"))
 
 
 def counts_from_zero(path: Path) -> bool | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from detection.data.check import CORNERS, find_flaws, holds_corners, leave_out, name_item
+from detection.data.check import CORNERS, find_flaws, holds_corners, leave_out, misread, name_item
 from detection.data.image import bits_in_use
 from detection.data.index import AnnotationIndex
 from detection.data.locate import Source
@@ -107,6 +107,8 @@ def judge(parts: Parts, album: Album) -> Found:
         if holds_corners(index):  # one fault, not one of every box
             flaws["box outside"] = {}
             found.append(("corners", Item(split, f"{split}: {CORNERS}")))
+        elif absurd := misread(index):
+            found.append(("misread", Item(split, f"{split}: {absurd}")))
         for rule, rows in flaws.items():
             for row, complaint in rows.items():
                 found.append((rule, _flaw(split, index, rule, row, complaint)))

@@ -21,11 +21,12 @@ def read_datumaro(survey: Survey, files: list[str], report: Report | None, tally
         names = [entry.get("name") for entry in parts(data.get("categories", {}).get("label", {}).get("labels"))]
         for entry in parts(data.get("items")):
             with told(report):
-                image = entry.get("image") if isinstance(entry.get("image"), dict) else {}
-                size = image.get("size") if isinstance(image.get("size"), list) else []
+                image: Any = entry.get("image")
+                image = image if isinstance(image, dict) else {}
+                size: Any = image.get("size")
                 given = image.get("path") or entry.get("id")
                 where = f"{path}: item {str(entry.get('id'))[:200]}"
-                known = whole_size(*size) if len(size) == 2 else None
+                known = whole_size(*size) if isinstance(size, list) and len(size) == 2 else None
                 item = Annotated(str(given), name.rpartition("/")[0], where, known)
                 for number, label in enumerate(parts(entry.get("annotations")), 1):
                     with told(report):
@@ -45,7 +46,7 @@ def _things(label: dict[str, Any], names: list[Any], where: str, tally: Tally) -
         flat = label.get("points") or []
         corners = span([list(pair) for pair in zip(flat[0::2], flat[1::2])], where)
     else:
-        box = label.get("bbox")
+        box: Any = label.get("bbox")
         corners = span([box[:2], [box[0] + box[2], box[1] + box[3]]], where) if _is_box(box) else []
         if not corners:
             raise InputError(f"{where}: bbox must be [x, y, width, height]")

@@ -31,7 +31,7 @@ def _read_line(text: str, near: str, where: str, tally: Tally) -> Annotated:
         entry = json.loads(text)
         objects = entry.get("objects") or {}
         boxes = objects.get("bbox", objects.get("bboxes")) or []
-        labels = next((objects[key] for key in CLASSES if key in objects), [])
+        labels: list[object] = next((objects[key] for key in CLASSES if key in objects), [])
         if not isinstance(entry["file_name"], str) or len(labels) != len(boxes):
             raise ValueError("as many boxes as categories")
         item = Annotated(entry["file_name"], near, where)

@@ -51,7 +51,8 @@ def _read_task(
             size = whole_size(result.get("original_height"), result.get("original_width"))
             item.size = item.size or size
             found = thing(labels[0], _corners(value, item.size, inner), inner, tally)
-            item.things.append(found._replace(xywh=tuple(v / 100 for v in found.xywh)))
+            x, y, w, h = (number / 100 for number in found.xywh)
+            item.things.append(found._replace(xywh=(x, y, w, h)))
     item.shares = True
     return item
 

@@ -68,7 +68,7 @@ def _corners(region: dict[str, Any], where: str) -> list[float]:
             return [x, y, x + w, y + h]
         if kind in ("circle", "ellipse"):
             cx, cy = float(shape["cx"]), float(shape["cy"])
-            rx, ry = float(shape.get("rx", shape.get("r"))), float(shape.get("ry", shape.get("r")))
+            rx, ry = (float(shape[key if key in shape else "r"]) for key in ("rx", "ry"))
             return [cx - rx, cy - ry, cx + rx, cy + ry]
         if kind in ("polygon", "polyline"):
             return span([list(pair) for pair in zip(shape["all_points_x"], shape["all_points_y"])], where)
