@@ -118,9 +118,7 @@ def _from_zero(read: list[tuple[Path, VocFile]], others: Sequence[Path], files: 
         own = set(files)
         shown = next((path for path in others if path not in own and counts_from_zero(path)), None)
     if shown is not None:
-        tally.add(
-            "VOC dataset counts pixels from 0, by a coordinate of 0 or a fraction: boxes are not shifted", f"{shown}"
-        )
+        tally.say(f"pixels count from 0, as a coordinate of 0 or a fraction shows: boxes are not shifted ({shown})")
     return shown is not None
 
 

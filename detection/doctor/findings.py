@@ -42,9 +42,7 @@ RULES = {
     ),
     "empty box": Rule("error", "empty boxes, often stray clicks", "draw them again or delete them", "left out"),
     "corners": Rule("error", "splits whose boxes are corners, x1 y1 x2 y2", "write x y width height, as COCO has it"),
-    "misread": Rule(
-        "error", "splits of which nearly all boxes are absurd", "check what the files mean, and the format"
-    ),
+    "misread": Rule("error", "splits of which nearly all boxes are absurd", "check what the files mean"),
     "box outside": Rule("error", "boxes that stick out of their image", "correct them", "cut off at the edge"),
     "shared image": Rule(
         "warning",

@@ -15,8 +15,8 @@ from detection.errors import InputError
 
 @pytest.mark.parametrize(
     ("annotations", "images"),
-    [("annotations", "images"), ("Labels", "Pictures/all"), ("xml", "."), ("set/annots", "set/images"), ("Annotations", "img")],
-)  # fmt: skip
+    [("annotations", "images"), ("Labels", "Pictures/all"), ("xml", "."), ("set/annots", "set/images")],
+)
 def test_voc_in_any_folders(tmp_path: Path, annotations: str, images: str) -> None:
     trees.pictures(tmp_path / images)
     for stem in "abc":
