@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,18 +46,27 @@ class Annotated:
 def thing(label: object, corners: Sequence[object], where: str, tally: Tally, crowd: bool = False) -> Thing:
     """An object from x1, y1, x2, y2, sorted where they are the wrong way round. Raises InputError for what is no class
     name or no number."""
-    name = str(label).strip() if isinstance(label, str | int) else ""
-    if not name or unshowable(name):
+    name = _class_name(label) if type(label) in (str, int) else ""
+    if not name:
         raise InputError(f"{where}: the class is {brief(label)}; it must be a text without control characters")
     try:
-        x1, y1, x2, y2 = (float(value) for value in corners)  # type: ignore[arg-type]
+        x1, y1, x2, y2 = map(float, corners)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         x1 = y1 = x2 = y2 = math.nan
-    if not all(abs(value) < FARTHEST for value in (x1, y1, x2, y2)):
+    # Comparisons with nan are false, so that what is no number is refused too.
+    if not (-FARTHEST < x1 < FARTHEST and -FARTHEST < y1 < FARTHEST and abs(x2) < FARTHEST and abs(y2) < FARTHEST):
         raise InputError(f"{where}: the box is {brief(list(corners))}; it must be four numbers")
     if x1 > x2 or y1 > y2:
         tally.add("boxes had their corners in the wrong order: sorted", where)
-    return Thing(name, (min(x1, x2), min(y1, y2), abs(x2 - x1), abs(y2 - y1)), crowd)
+        x1, y1, x2, y2 = min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
+    return Thing(name, (x1, y1, x2 - x1, y2 - y1), crowd)
+
+
+@lru_cache(maxsize=1 << 14)
+def _class_name(label: object) -> str:
+    """The name, or "" where it is none; kept, as a table repeats it a million times."""
+    name = str(label).strip()
+    return "" if unshowable(name) else name
 
 
 def assemble(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from detection.data.assemble import Annotated, assemble
+from detection.data.coco_json import collection_paused
 from detection.data.columns import Report
 from detection.data.formats.createml import read_createml
 from detection.data.formats.csv_tables import is_table, read_csv, unlisted
@@ -229,10 +230,13 @@ def read_tabled(
     of the reading until shown otherwise, and for whatever is wrong in it."""
     tally = Tally()
     files = list(splits[split])
-    found = TABLED[format](survey, files, report, tally)
-    if not found:
-        raise InputError(f"{survey.root / files[0]}: no image is read from it as {TITLES[format]}; check what it holds")
-    if format == "csv":
-        others = [name for other, names in splits.items() if other != split for name in names]
-        found += unlisted(found, survey, read_csv(survey, others, lambda line: None, Tally()), tally)
-    return assemble(found, survey, survey.root / files[0] if len(files) == 1 else survey.root, report, tally)
+    with collection_paused():
+        found = TABLED[format](survey, files, report, tally)
+        if not found:
+            raise InputError(
+                f"{survey.root / files[0]}: no image is read from it as {TITLES[format]}; check what it holds"
+            )
+        if format == "csv":
+            others = [name for other, names in splits.items() if other != split for name in names]
+            found += unlisted(found, survey, read_csv(survey, others, lambda line: None, Tally()), tally)
+        return assemble(found, survey, survey.root / files[0] if len(files) == 1 else survey.root, report, tally)

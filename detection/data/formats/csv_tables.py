@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from detection.data.assemble import Annotated, thing
@@ -17,7 +17,6 @@ from detection.data.columns import Report
 from detection.data.image import EXTENSIONS
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.data.voc_xml import told
 from detection.documents import load_text
 from detection.errors import InputError
 
@@ -38,6 +37,8 @@ ALIASES = {
     "group": "isgroupof",
 }
 """column -> how tables call it, in lower case and without what is no letter or digit, the likeliest first"""
+
+_NUMBERS = re.compile(r"[^\s,;\[\]()]+")
 
 HEADERLESS = {6: ["file", "x1", "y1", "x2", "y2", "label"], 8: ["label", "x", "y", "w", "h", "file", "width", "height"]}
 """columns of RetinaNet's and make-sense's tables, which have no header, by how many there are"""
@@ -70,7 +71,7 @@ def rows_of(path: Path) -> list[list[str]]:
     first = lines[0] if lines else ""
     separator = max(",;\t", key=first.count)
     try:
-        return [row for row in csv.reader(lines, delimiter=separator) if row]
+        return list(csv.reader(lines, delimiter=separator))
     except csv.Error as error:
         raise InputError(f"{path}: cannot be read as a table ({error}); write it again") from error
 
@@ -87,18 +88,16 @@ def is_table(path: Path) -> bool:
 def read_csv(survey: Survey, files: list[str], report: Report | None, tally: Tally) -> list[Annotated]:
     images: dict[tuple[str, str], Annotated] = {}
     for name in files:
-        for item in _read_table(survey, name, report, tally):
-            key = (item.near, item.name)
-            if key in images:
-                images[key].things += item.things
-            else:
-                images[key] = item
+        _read_table(survey, name, images, report, tally)
     found = list(images.values())
     _resolve_shares(found, tally)
     return found
 
 
-def _read_table(survey: Survey, name: str, report: Report | None, tally: Tally) -> Iterator[Annotated]:
+def _read_table(
+    survey: Survey, name: str, images: dict[tuple[str, str], Annotated], report: Report | None, tally: Tally
+) -> None:
+    """Add the rows of a table to `images`, by folder of the table and name of the image."""
     path, near = survey.root / name, name.rpartition("/")[0]
     rows = rows_of(path)
     known = columns_of(rows[0]) if rows else None
@@ -106,43 +105,56 @@ def _read_table(survey: Survey, name: str, report: Report | None, tally: Tally) 
         raise InputError(f"{path}: has no columns for an image and its box; name them filename, class, xmin, ymin, ...")
     columns, headed = known
     names = _descriptions(survey)
+    needed = max(place for key, place in columns.items() if key != "label")
+    file, label, group = columns["file"], columns.get("label"), columns.get("group")
     for line, row in enumerate(rows[headed:], 1 + headed):
+        if not row:
+            continue
         where = f"{path}:{line}"
-        with told(report):
-            if len(row) <= max(columns[key] for key in columns if key != "label"):
+        try:
+            if len(row) <= needed:
                 raise InputError(f"{where}: has {len(row)} cells, fewer than the first row; correct it")
-            cell = {key: row[place].strip() for key, place in columns.items() if place < len(row)}
-            item = Annotated(cell["file"], near, where, _size(cell, where))
-            corners = _corners(cell, where)
+            image = row[file].strip()
+            item = images.get((near, image))
+            if item is None:
+                item = images[near, image] = Annotated(image, near, where, _size(row, columns, where))
+            corners = _corners(row, columns, where)
             if corners is not None:
-                label = cell.get("label", "" if "label" in columns else "object")
-                item.things.append(thing(names.get(label, label), corners, where, tally, cell.get("group") == "1"))
-            yield item
+                given = "object" if label is None else row[label] if label < len(row) else ""
+                crowd = group is not None and row[group] == "1"
+                item.things.append(thing(names.get(given, given), corners, where, tally, crowd))
+        except InputError as error:  # not by `told`: a context for each of a million rows takes as long as the rest
+            if report is None:
+                raise
+            report(str(error))
 
 
-def _size(cell: dict[str, str], where: str) -> tuple[int, int] | None:
-    if not cell.get("width") or not cell.get("height"):
+def _size(row: list[str], columns: dict[str, int], where: str) -> tuple[int, int] | None:
+    if "width" not in columns or "height" not in columns:
+        return None
+    texts = [row[columns[side]].strip() for side in ("height", "width")]
+    if not all(texts):
         return None
     try:
-        height, width = (int(float(cell[side])) for side in ("height", "width"))
+        height, width = (int(float(text)) for text in texts)
     except (ValueError, OverflowError):
         raise InputError(f"{where}: the image's size is not two numbers; correct it") from None
     return (height, width) if min(height, width) > 0 and max(height, width) < 2**31 else None
 
 
-def _corners(cell: dict[str, str], where: str) -> list[object] | None:
+def _corners(row: list[str], columns: dict[str, int], where: str) -> Sequence[object] | None:
     """x1, y1, x2, y2 as texts or numbers; None for a row without a box."""
-    if {"x1", "y1", "x2", "y2"} <= set(cell):
-        given: list[object] = [cell[side] for side in ("x1", "y1", "x2", "y2")]
-        return given if any(given) else None
-    texts = [cell[side] for side in "xywh"] if "x" in cell else re.findall(r"[^\s,;\[\]()]+", cell.get("box", ""))
+    if "x1" in columns and "x2" in columns:
+        given = row[columns["x1"]], row[columns["y1"]], row[columns["x2"]], row[columns["y2"]]
+        return given if given != ("", "", "", "") else None
+    texts = [row[columns[side]] for side in "xywh"] if "x" in columns else _NUMBERS.findall(row[columns["box"]])
     if not any(texts):
         return None
     try:
         x, y, w, h = map(float, texts)
     except ValueError:
         raise InputError(f"{where}: the box is {' '.join(texts)[:80]!r}; it must be four numbers") from None
-    return [x, y, x + w, y + h]
+    return x, y, x + w, y + h
 
 
 def _resolve_shares(found: list[Annotated], tally: Tally) -> None:
