@@ -71,10 +71,12 @@ class Places:
         if not self.survey().images:
             return index
         near = self.near(index.root)
+        usual = [f"{near}/{plain(name)}" if near else plain(name) for name in names]
+        inside = set(self.survey().images)
+        at_home = sum(path in inside for path in usual) > len(usual) / 2  # then one that is not there is missing
         placed, moved = [], 0
-        for name in names:
-            found = self.survey().find(name, near)
-            there = f"{near}/{plain(name)}" if near else plain(name)
+        for name, there in zip(names, usual, strict=True):
+            found = None if at_home and there not in inside else self.survey().find(name, near)
             placed.append(found[0] if found else there)
             if found and found[0] != there:
                 moved += 1

@@ -16,7 +16,8 @@ from detection.data.columns import Report
 from detection.data.download import unpacked
 from detection.data.formats.json_files import json_kind
 from detection.data.index import AnnotationIndex
-from detection.data.recognise import KNOWN, Layout, look, read_tabled, split_name, what_is_there
+from detection.data.names import split_name
+from detection.data.recognise import KNOWN, Layout, look, read_tabled, what_is_there
 from detection.data.survey import Survey
 from detection.data.voc import read_voc
 from detection.data.yolo import load_data_yaml, read_yolo

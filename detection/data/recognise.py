@@ -23,13 +23,11 @@ from detection.data.formats.supervisely import read_supervisely
 from detection.data.formats.via import read_via
 from detection.data.formats.wider import is_wider, read_wider
 from detection.data.index import AnnotationIndex
+from detection.data.names import SPLIT_WORDS, split_name
 from detection.data.survey import Survey, grouped
 from detection.data.tally import Tally
 from detection.data.yolo_folders import class_names, label_files, listed_splits
 from detection.errors import InputError
-
-SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""words in file and folder names, and the split they mean"""
 
 Reader = Callable[[Survey, list[str], Report | None, Tally], list[Annotated]]
 TABLED: dict[str, Reader] = {
@@ -78,14 +76,6 @@ class Layout:
     splits: dict[str, tuple[str, ...]]
     told: str
     inner: str | None = None
-
-
-def split_name(name: str) -> str | None:
-    """train, val or test where a word of `name` says so: instances_train2017 -> train."""
-    for word in reversed(re.findall(r"[a-z]+", name.lower())):
-        if word in SPLIT_WORDS:
-            return SPLIT_WORDS[word]
-    return None
 
 
 def look(path: Path, format: str) -> tuple[Survey, Layout | None]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from detection.data.image import EXTENSIONS
-from detection.data.names import leaves_root, unshowable
+from detection.data.names import leaves_root, split_name, unshowable
 
 Found = tuple[str, str]
 """(file relative to the root, how it was found: "path", "name" or "stem")"""
@@ -103,7 +103,11 @@ def grouped(paths: Iterable[str], key: Callable[[str], str]) -> dict[str, list[s
 
 def best(candidates: list[str], name: str, near: str) -> str | None:
     """The one of `candidates` that shares most folders with the end of `name`, then most with `near`; None where two
-    share equally many."""
+    share equally many. None of them lies in a folder of another split than `name` or `near` say: an image of that name
+    there is another image."""
+    split = split_name(name.rpartition("/")[0]) or split_name(near)
+    if split is not None:
+        candidates = [path for path in candidates if split_name(path.rpartition("/")[0]) in (split, None)]
     if len(candidates) < 2:
         return candidates[0] if candidates else None
     folders = PurePosixPath(name).parent.parts

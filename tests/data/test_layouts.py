@@ -118,3 +118,12 @@ def test_where_two_formats_lie_the_other_can_be_chosen(tmp_path: Path) -> None:
     found, notes = trees.read(tmp_path)
     assert found == trees.truth() and "also CSV tables, for which --dataset.format" in notes
     assert trees.read(tmp_path, format="csv")[0] == {"a": [("cow", [1, 2, 2, 2])], "b": [], "c": []}
+
+
+def test_a_missing_image_is_not_taken_from_another_split(tmp_path: Path) -> None:
+    for split, stems in (("train", "ab"), ("val", "b")):
+        trees.pictures(tmp_path / split, stems)
+        trees.save(tmp_path / f"annotations/instances_{split}.json", trees.coco("ab"))
+    index = locate(tmp_path).read("val")
+    assert [index.path(i).is_file() for i in range(2)] == [False, True]
+    assert Survey(tmp_path).find("a.png", "val") is None and Survey(tmp_path).find("a.png", "other") is not None
