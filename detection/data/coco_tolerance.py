@@ -204,7 +204,8 @@ def as_pixels(index: AnnotationIndex, tally: Tally) -> tuple[np.ndarray, np.ndar
     """(boxes, areas) of an index in pixels, where all its boxes are shares of their image, as Azure writes them: read
     as pixels each would lie in the first one."""
     near, far = index.xywh[:, :2], index.xywh[:, :2] + index.xywh[:, 2:]
-    if not len(near) or near.min() < 0 or far.max() > 1 + SHARE_SLACK or not (index.xywh % 1).any():
+    sound = len(near) and near.min() >= 0 and (far > near).all()
+    if not sound or far.max() > 1 + SHARE_SLACK or not (index.xywh % 1).any():
         return index.xywh, index.areas
     sizes = np.repeat(index.sizes, np.diff(index.offsets), axis=0)[:, ::-1]
     xywh = index.xywh * np.tile(sizes, 2)
