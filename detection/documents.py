@@ -81,6 +81,17 @@ def load_bytes(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
 
 
+def load_head(path: Path, size: int) -> bytes:
+    """The first `size` bytes of a file, to tell what it is. Raises InputError like `load_bytes`."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise InputError(f"{path}: is no file but a folder, pipe or device; remove it")
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+
+
 def load_text(path: Path, kind: str) -> str:
     """The text of a file in UTF-8, or in UTF-16 where it starts with the mark of that. Raises InputError otherwise;
     `kind` says in the message what it must hold."""

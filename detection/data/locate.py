@@ -22,6 +22,7 @@ from detection.data.survey import Survey
 from detection.data.voc import read_voc
 from detection.data.yolo import load_data_yaml, read_yolo
 from detection.data.yolo_folders import read_yolo_folder
+from detection.documents import load_head
 from detection.errors import InputError
 
 SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -155,7 +156,7 @@ def _find_voc(path: Path) -> Splits:
         return {}
     folder = path / "Annotations" if (path / "Annotations").is_dir() else path
     first = next(folder.glob("*.xml"), None)
-    if first is not None and b"<annotations>" in first.read_bytes()[:4096]:
+    if first is not None and b"<annotations>" in load_head(first, 4096):
         return {}  # CVAT's
     if first is not None:
         listings = sorted((path / "ImageSets" / "Main").glob("*.txt"))

@@ -27,6 +27,7 @@ from detection.data.names import SPLIT_WORDS, split_name
 from detection.data.survey import Survey, grouped
 from detection.data.tally import Tally
 from detection.data.yolo_folders import class_names, label_files, listed_splits
+from detection.documents import load_bytes, load_head
 from detection.errors import InputError
 
 Reader = Callable[[Survey, list[str], Report | None, Tally], list[Annotated]]
@@ -139,8 +140,7 @@ def kinds_of(survey: Survey, only: str | None = None) -> dict[str, list[str]]:
 
 
 def _xml_kind(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(1 << 16)
+    head = load_head(path, 1 << 16)
     return "cvat" if _CVAT.search(head) else "voc" if _VOC.search(head) else "other"
 
 
@@ -149,15 +149,13 @@ def _table_kind(path: Path) -> str:
 
 
 def _yaml_kind(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(1 << 16)
+    head = load_head(path, 1 << 16)
     says = [re.search(rb"^%s\s*:" % key, head, re.MULTILINE) for key in (b"names", b"nc", b"train", b"val")]
     return "yaml" if any(says[:2]) and any(says[2:]) else "other"
 
 
 def _text_kind(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(4096).decode("utf-8-sig", "replace").splitlines()
+    head = load_head(path, 4096).decode("utf-8-sig", "replace").splitlines()
     return "wider" if is_wider(head) else "other"
 
 
@@ -168,8 +166,6 @@ def split_files(files: Iterable[str], format: str) -> dict[str, tuple[str, ...]]
     for name in files:
         told = name.rpartition("/")[0] if format in AN_IMAGE_EACH else os.path.splitext(name)[0]
         found.setdefault(split_name(told) or "train", []).append(name)
-    if list(found) in (["val"], ["test"]) and format not in AN_IMAGE_EACH:
-        return {split: tuple(names) for split, names in found.items()}
     return _splits(found)
 
 
@@ -187,7 +183,7 @@ def _voc_lists(survey: Survey, files: list[str]) -> dict[str, list[str]]:
         split = SPLIT_WORDS.get(PurePosixPath(name).stem.lower())
         if split is None or len(by_stem) < len(files):
             continue
-        lines = (survey.root / name).read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = load_bytes(survey.root / name).decode("utf-8-sig", "replace").splitlines()
         whole = [line.strip() for line in lines if line.strip()]
         stems = [line if line in by_stem else PurePosixPath(line.split()[0]).stem for line in whole]
         if stems and all(stem in by_stem for stem in stems):

@@ -145,7 +145,7 @@ def _read_object(item: Element, where: str, tally: Tally, devkit: bool) -> tuple
     where = f"{where} ({name})"
     if len(item.findall("bndbox")) > 1:
         raise InputError(f"{where}: has more than one <bndbox>; which is meant cannot be known, delete the others")
-    x1, y1, x2, y2 = (_number(item, f"bndbox/{side}", where) for side in SIDES)
+    x1, y1, x2, y2 = _turned(item, where) or (_number(item, f"bndbox/{side}", where) for side in SIDES)
     shows_zero = 0 in (x1, y1, x2, y2)
     if not devkit and not shows_zero:
         shows_zero = any("." in (item.findtext(f"bndbox/{side}") or "") for side in SIDES)
@@ -158,6 +158,16 @@ def _read_object(item: Element, where: str, tally: Tally, devkit: bool) -> tuple
         tally.add("<difficult> were words: true and yes are difficult", where)
     corners = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
     return VocObject(name, corners, word in YES), shows_zero
+
+
+def _turned(item: Element, where: str) -> list[float] | None:
+    """The extent of roLabelImg's <robndbox>, turned by an angle in radians; None where there is none."""
+    if item.find("robndbox") is None or item.find("bndbox") is not None:
+        return None
+    cx, cy, w, h, angle = (_number(item, f"robndbox/{key}", where) for key in ("cx", "cy", "w", "h", "angle"))
+    cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
+    across, down = (w * cos + h * sin) / 2, (w * sin + h * cos) / 2
+    return [cx - across, cy - down, cx + across, cy + down]
 
 
 def _number(item: Element, tag: str, where: str) -> float:

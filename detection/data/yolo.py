@@ -24,11 +24,14 @@ from detection.data.columns import Report, brief
 from detection.data.image import EXTENSIONS, image_size
 from detection.data.index import AnnotationIndex
 from detection.data.names import leaves_root, unshowable
+from detection.data.survey import plain
 from detection.data.tally import Tally
 from detection.data.yolo_rows import read_labels
 from detection.documents import load_text, load_yaml
 from detection.errors import InputError
 
+IMAGE_FOLDERS = ("images", "image", "jpegimages", "imgs", "img")
+"""beside which labels lie in `labels`, as darknet has it too"""
 MOST_CLASSES = 100_000
 """that an `nc` without names may stand for"""
 
@@ -198,9 +201,7 @@ def _list_images(data: dict[str, Any], split: str, data_yaml: Path) -> list[Path
     root = _root(data, data_yaml)
     paths: list[Path] = []
     for entry in map(str, given if isinstance(given, list) else [given]):
-        place = root / entry
-        if not os.path.exists(place) and entry.startswith("../"):
-            place = root / entry[3:]  # as Roboflow writes it, relative to a folder that it does not export
+        place = _there(root, entry)
         if place == Path(place.anchor):
             raise InputError(f"{data_yaml}: {split}: {place} is the whole disk; give the folder of the images")
         # os.path, since Path raises for names that no file system takes
@@ -221,7 +222,15 @@ def _list_images(data: dict[str, Any], split: str, data_yaml: Path) -> list[Path
 def _listed(listing: Path) -> list[Path]:
     """The images of a list, whose lines are absolute or relative to the list's own folder."""
     lines = load_text(listing, "one image path a line").splitlines()
-    return [listing.parent / line.strip() for line in lines if line.strip()]
+    return [_there(listing.parent, line.strip()) for line in lines if line.strip()]
+
+
+def _there(folder: Path, entry: str) -> Path:
+    """What `entry` names: relative to `folder`, or where nothing is there, by the longest end of it that there is. A
+    path of another machine or system has folders before it that are not here, and so has Roboflow's ../train/images."""
+    place = folder / entry
+    parts = () if os.path.exists(place) else plain(entry).split("/")
+    return next((end for k in range(len(parts)) if os.path.exists(end := Path(folder, *parts[k:]))), place)
 
 
 def _common_root(root: Path, paths: list[Path]) -> Path:
@@ -235,7 +244,7 @@ def _label_folder(images: Path) -> Path:
     """Where the labels of the images in a folder lie: in .../labels/... for .../images/..., in whatever case; beside
     the images where there is no such folder."""
     parts = list(images.parts)
-    places = [i for i, part in enumerate(parts) if part.lower() == "images"]
+    places = [i for i, part in enumerate(parts) if part.lower() in IMAGE_FOLDERS]
     if not places:
         return images
     parts[places[-1]] = "labels"

@@ -14,7 +14,7 @@ from detection.data.index import AnnotationIndex
 from detection.data.names import unshowable
 from detection.data.survey import Survey, best, grouped, plain
 from detection.data.yolo import MOST_CLASSES, index_of
-from detection.documents import load_text
+from detection.documents import load_head, load_text
 from detection.errors import InputError
 
 CLASS_FILES = ("classes.txt", "labels.txt", "class_names.txt", "predefined_classes.txt", "_darknet.labels")
@@ -34,8 +34,7 @@ def label_files(survey: Survey) -> list[str]:
 
 
 def _holds_rows(path: Path) -> bool:
-    with path.open("rb") as file:
-        lines = file.read(4096).decode("utf-8-sig", "replace").splitlines()
+    lines = load_head(path, 4096).decode("utf-8-sig", "replace").splitlines()
     first = next((line for line in lines if line.strip()), "")
     return _ROW.match(first) is not None
 

@@ -49,7 +49,7 @@ def load_splits(config: Config) -> Splits:
         val, more = read_checked(source, dataset.val, config, train.class_names, needs_objects=False)
         if dataset.val_fraction != DatasetConfig().val_fraction:
             more.append(f"warning: dataset.val_fraction {dataset.val_fraction} has no effect: there is {dataset.val!r}")
-        return Splits(train, val, [*notes, *more])
+        return Splits(train, val, [*notes, *(line for line in more if line not in notes)])
     salt = dataset.val_salt
     if salt is None and config.resume:
         salt = stored_setting(Path(config.output), "dataset.val_salt")
@@ -77,7 +77,7 @@ def read_checked(
     how its files were read, and what was left out."""
     flawed: list[str] = []
     index = source.read(split, classes, flawed.append if config.dataset.invalid == "skip" else None)
-    notes = [f"{split}: {line}" for line in index.notes]
+    notes = [line if line == source.found else f"{split}: {line}" for line in index.notes]
     if flawed:
         notes.append(f"{split}: {len(flawed)} items cannot be read, left out; the first: {flawed[0]}")
     index, report = checked(index, config, needs_objects)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -219,3 +220,33 @@ def test_boxes_that_are_nearly_all_specks_are_a_fault_of_the_reading(tmp_path: P
     for policy in ("error", "skip"):
         with pytest.raises(InputError, match="12 of 12 boxes are under 2 pixels"):
             check_index(locate(tmp_path).read("train"), policy, decode=False)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["/content/set/images/train", "C:\\set\\images\\train", "../images/train", "images\\train", "lists/all.txt"],
+)
+def test_paths_of_another_machine_in_a_data_yaml(tmp_path: Path, entry: str) -> None:
+    trees.pictures(tmp_path / "images/train")
+    for stem in "abc":
+        trees.save(tmp_path / f"labels/train/{stem}.txt", trees.yolo(stem))
+    trees.save(tmp_path / "lists/all.txt", "".join(f"/content/images/train/{s}.png\n" for s in "ab"))
+    if entry.startswith("lists"):
+        (tmp_path / "lists/all.txt").rename(tmp_path / "all.txt")
+        entry = "/content/all.txt"
+    trees.save(tmp_path / "data.yaml", json.dumps({"train": entry, "names": ["cat", "dog"]}))
+    assert trees.read(tmp_path)[0] == trees.truth("ab" if entry.endswith("txt") else "abc")
+
+
+def test_a_pipe_is_refused_not_waited_for(tmp_path: Path) -> None:
+    for name in ("a.xml", "a.csv", "a.txt", "a.yaml"):
+        folder = tmp_path / name
+        trees.pictures(folder / "img")
+        os.mkfifo(folder / name)
+        with pytest.raises(InputError, match=f"{name}: is no file but a folder, pipe or device"):
+            locate(folder)
+    folder = tmp_path / "json"
+    trees.pictures(folder)
+    os.mkfifo(folder / "a.json")
+    with pytest.raises(InputError, match="a.json: is no file"):
+        locate(folder).read("train")

@@ -17,7 +17,7 @@ from detection.data.columns import Report
 from detection.data.image import EXTENSIONS
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.documents import load_text
+from detection.documents import load_head, load_text
 from detection.errors import InputError
 
 ALIASES = {
@@ -77,8 +77,7 @@ def rows_of(path: Path) -> list[list[str]]:
 
 
 def is_table(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(1 << 16).decode("utf-8-sig", "replace").splitlines()
+    head = load_head(path, 1 << 16).decode("utf-8-sig", "replace").splitlines()
     if not head:
         return False
     separator = max(",;\t", key=head[0].count)

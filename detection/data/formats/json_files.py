@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def load_json(path: Path) -> Any:
 def json_kind(path: Path) -> str:
     """The format of a JSON file; "" where it is empty or cannot be read, "other" where it is of none that is known."""
     try:
-        if path.stat().st_size > 8 * HEAD:
+        if os.stat(path).st_size > 8 * HEAD:
             with path.open("rb") as file:
                 head = file.read(HEAD)
                 file.seek(-HEAD, 2)
