@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import trees
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trees import HEIGHT, WIDTH, corners, save
 
+from backbones.printable import printable
 from detection.data.locate import locate
 from detection.errors import InputError
 
@@ -178,6 +180,41 @@ def test_what_is_written_is_read(
         assert [name for name, _ in found[stem]] == [rename.get(name, name) for name, _ in wanted]
         for (_, got), (_, want) in zip(found[stem], wanted, strict=True):
             assert got == pytest.approx(want, abs=1e-3)
+
+
+JUNK = [None, True, -1, 1e400, float("nan"), "", "\x1b[31m", [], {}, [[1]], {"a": 1}, 10**30, "../../x", "\ud800"]
+
+
+def damage(value: Any, path: list[int], junk: Any) -> Any:
+    """The value with `junk` in the place that `path` leads to."""
+    if not path or not isinstance(value, dict | list) or not value:
+        return junk
+    keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+    key = keys[path[0] % len(keys)]
+    value[key] = damage(value[key], path[1:], junk)
+    return value
+
+
+@pytest.mark.parametrize("write", [labelme, createml, via, label_studio, huggingface, supervisely, datumaro])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.lists(st.integers(0, 9), min_size=1, max_size=9), junk=st.sampled_from(JUNK), lenient=st.booleans())
+def test_anything_in_any_place_is_read_or_refused_in_a_line(
+    write: Writer, tmp_path_factory: pytest.TempPathFactory, path: list[int], junk: Any, lenient: bool
+) -> None:
+    root = tmp_path_factory.mktemp("set")
+    trees.pictures(root / "img")
+    write(root, trees.TRUTH)
+    file = next(p for p in sorted(root.rglob("*.json*")) if p.name != "meta.json")
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(json.dumps(damage(json.loads(line), path, junk)) for line in lines))
+    told: list[str] = []
+    try:
+        index = locate(root).read("train", report=told.append if lenient else None)
+    except InputError as error:
+        told.append(str(error))
+    else:
+        assert np.isfinite(index.xywh).all() and (index.sizes >= 1).all()
+    assert all(line == printable(line) for line in told)
 
 
 @pytest.mark.parametrize("write", [csv_of_tensorflow, createml, via, label_studio, cvat, huggingface, datumaro])

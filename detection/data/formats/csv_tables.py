@@ -62,6 +62,8 @@ def columns_of(first: list[str]) -> tuple[dict[str, int], bool] | None:
         if name not in found and word in plain:
             found[name] = plain.index(word)
     corners, sides = {"x1", "y1", "x2", "y2"} <= set(found), {"x", "y", "w", "h"} <= set(found)
+    partial = (set() if corners else {"x1", "y1", "x2", "y2"}) | (set() if sides else {"x", "y", "w", "h"})
+    found = {name: place for name, place in found.items() if name not in partial}
     return (found, True) if "file" in found and (corners or sides or "box" in found) else None
 
 

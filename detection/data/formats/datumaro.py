@@ -6,7 +6,7 @@ from typing import Any
 
 from detection.data.assemble import Annotated, thing
 from detection.data.columns import Report
-from detection.data.formats.json_files import load_json, parts, span, whole_size
+from detection.data.formats.json_files import fields, load_json, parts, span, whole_size
 from detection.data.survey import Survey
 from detection.data.tally import Tally
 from detection.data.voc_xml import told
@@ -17,12 +17,12 @@ def read_datumaro(survey: Survey, files: list[str], report: Report | None, tally
     found = []
     for name in files:
         path = survey.root / name
-        data = load_json(path)
-        names = [entry.get("name") for entry in parts(data.get("categories", {}).get("label", {}).get("labels"))]
+        data = fields(load_json(path))
+        labels = fields(fields(data.get("categories")).get("label"))
+        names = [entry.get("name") for entry in parts(labels.get("labels"))]
         for entry in parts(data.get("items")):
             with told(report):
-                image: Any = entry.get("image")
-                image = image if isinstance(image, dict) else {}
+                image = fields(entry.get("image"))
                 size: Any = image.get("size")
                 given = image.get("path") or entry.get("id")
                 where = f"{path}: item {str(entry.get('id'))[:200]}"

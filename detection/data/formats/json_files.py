@@ -70,6 +70,11 @@ def parts(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def fields(value: Any) -> dict[str, Any]:
+    """An object, or an empty one where it is none."""
+    return value if isinstance(value, dict) else {}
+
+
 def whole_size(height: Any, width: Any) -> tuple[int, int] | None:
     """(height, width) where both are whole numbers of pixels."""
     sides = (height, width)

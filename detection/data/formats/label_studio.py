@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from detection.data.assemble import Annotated, thing
 from detection.data.columns import Report, brief
-from detection.data.formats.json_files import load_json, parts, span, whole_size
+from detection.data.formats.json_files import fields, load_json, parts, span, whole_size
 from detection.data.survey import Survey
 from detection.data.tally import Tally
 from detection.data.voc_xml import told
@@ -31,7 +31,7 @@ def read_label_studio(survey: Survey, files: list[str], report: Report | None, t
 def _read_task(
     task: dict[str, Any], survey: Survey, near: str, where: str, report: Report | None, tally: Tally
 ) -> Annotated:
-    data = task.get("data", task)
+    data = fields(task.get("data", task))
     image = next((v for k in ("image", "img", "url") if isinstance(v := data.get(k), str)), None)
     if image is None:
         image = next((v for v in data.values() if isinstance(v, str) and "." in v), None)
@@ -41,7 +41,7 @@ def _read_task(
     item = Annotated(_uploaded(image, survey, near), near, where)
     for place, result in enumerate(results, 1):
         inner = f"{where}: region {place}"
-        value = result.get("value", result)
+        value = fields(result.get("value", result))
         labels = next((value[key] for key in LABELS if isinstance(value.get(key), list)), None)
         if labels is None:
             continue  # a choice, a text or a relation

@@ -6,7 +6,7 @@ from typing import Any
 
 from detection.data.assemble import Annotated, thing
 from detection.data.columns import Report, brief
-from detection.data.formats.json_files import load_json, parts, span
+from detection.data.formats.json_files import fields, load_json, parts, span
 from detection.data.survey import Survey
 from detection.data.tally import Tally
 from detection.data.voc_xml import told
@@ -19,8 +19,8 @@ USUAL = ("class", "label", "name", "category", "type", "object")
 def read_via(survey: Survey, files: list[str], report: Report | None, tally: Tally) -> list[Annotated]:
     found = []
     for name in files:
-        data = load_json(survey.root / name)
-        for entry in parts(list(data.get("_via_img_metadata", data).values())):
+        data = fields(load_json(survey.root / name))
+        for entry in parts(list(fields(data.get("_via_img_metadata", data)).values())):
             with told(report):
                 image = entry.get("filename")
                 if not isinstance(image, str):
@@ -40,7 +40,7 @@ def read_via(survey: Survey, files: list[str], report: Report | None, tally: Tal
 
 
 def _label(attributes: Any, where: str) -> Any:
-    given = {key: value for key, value in (attributes or {}).items() if value not in ("", None, {})}
+    given = {key: value for key, value in fields(attributes).items() if value not in ("", None, {})}
     if not given:
         return "object"
     key = next(
@@ -60,7 +60,7 @@ def _label(attributes: Any, where: str) -> Any:
 
 
 def _corners(region: dict[str, Any], where: str) -> list[float]:
-    shape = region.get("shape_attributes") or {}
+    shape = fields(region.get("shape_attributes"))
     kind = shape.get("name")
     try:
         if kind == "rect":
