@@ -81,11 +81,12 @@ def locate(path: Path, format: str = "auto", images: Path | None = None) -> Sour
         raise InputError(f"{path}: there is no such file or folder; give the path of a dataset")
     if images is not None and not os.path.isdir(images):
         raise InputError(f"{images}: there is no such image folder; correct the path")
-    path = _inside(unpacked(path))
+    given, path = path, _inside(unpacked(path))
+    told = f"unpacked {given} into {path}" if path != _inside(given) else ""
     for name in FINDERS if format == "auto" else (format,):
         splits = FINDERS[name](path) if name in FINDERS else {}
         if splits:
-            return Source(name, path, splits, None if images is None else Path(images))
+            return Source(name, path, splits, None if images is None else Path(images), told)
     survey, layout = look(path, format)
     if layout is None:
         wanted = LOOKED_FOR.values() if format == "auto" else [LOOKED_FOR.get(format, f"files of {format}")]
@@ -93,7 +94,8 @@ def locate(path: Path, format: str = "auto", images: Path | None = None) -> Sour
         raise InputError(
             f"{path}: no dataset found; looked for {'; for '.join(wanted)}{' and others' * (format == 'auto')}; {there}"
         )
-    return _source_of(layout, survey, path, None if images is None else Path(images))
+    source = _source_of(layout, survey, path, None if images is None else Path(images))
+    return replace(source, found=f"{told}; {source.found}" if told else source.found)
 
 
 def _inside(path: Path) -> Path:
