@@ -8,7 +8,7 @@ from detection.cli.arguments import Parser
 
 DESCRIPTION = """Write a dataset, of any format that is read, as COCO, PASCAL VOC or YOLO into a new folder: all splits,
 with their images as hard links where the file system has them, else as copies. What the format has no word for, and
-what cannot be read, is counted and told. Nothing of the dataset is touched."""
+what cannot be read, is counted and told. Nothing of the dataset is touched. Needs no --device."""
 
 
 def main(arguments: list[str]) -> int:

@@ -100,6 +100,21 @@ def label_studio(root: Path, data: Things) -> None:
     save(root / "project-1.json", tasks)
 
 
+def label_studio_min(root: Path, data: Things) -> None:
+    label_studio(root, data)
+    tasks = json.loads((root / "project-1.json").read_text())
+    flat = [
+        {
+            "id": task["id"],
+            "image": task["data"]["image"],
+            "annotation_id": 1,
+            "label": [{**r["value"], **{k: r[k] for k in r if k != "value"}} for r in task["annotations"][0]["result"]],
+        }
+        for task in tasks
+    ]
+    save(root / "project-1.json", flat)
+
+
 def cvat(root: Path, data: Things) -> None:
     text = "<annotations><version>1.1</version>"
     for k, (stem, things) in enumerate(data.items()):
@@ -155,7 +170,7 @@ def wider(root: Path, data: Things) -> None:
 
 WRITERS: list[Writer] = [
     csv_of_tensorflow, csv_of_retinanet, csv_with_semicolons, csv_of_open_images, labelme, createml, via, label_studio,
-    cvat, huggingface, supervisely, datumaro, wider,
+    label_studio_min, cvat, huggingface, supervisely, datumaro, wider,
 ]  # fmt: skip
 
 box = st.tuples(st.integers(0, 60), st.integers(0, 40), st.integers(1, 20), st.integers(1, 20)).map(list)
