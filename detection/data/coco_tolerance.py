@@ -83,18 +83,15 @@ def _ids(items: list[Item], rows: list[Item], key: str, what: str, tally: Tally)
 
 
 def _own_ids(rows: list[Item], tally: Tally) -> None:
-    """Ids of annotations, to which nothing refers, are numbered where some are missing or texts."""
+    """Ids of annotations, to which nothing refers: those that are missing or texts get numbers that none has."""
     for row in rows:
-        row["id"] = whole(row.get("id"))
-    if any(type(row["id"]) is not int for row in rows):
-        if all(row["id"] is None or type(row["id"]) is str for row in rows):
-            for number, row in enumerate(rows, 1):
-                row["id"] = number
-            tally.add("annotation ids were missing or texts: numbered in the order of the file", count=len(rows))
-        else:
-            for row in rows:
-                if row["id"] is None:
-                    del row["id"]
+        if "id" in row:
+            row["id"] = whole(row["id"])
+    free = max((row["id"] for row in rows if type(row.get("id")) is int), default=0) + 1
+    for row in rows:
+        if row.get("id") is None or type(row["id"]) is str:
+            row["id"], free = free, free + 1
+            tally.add("annotation ids were missing or texts: numbered")
 
 
 def _boxes_of_outlines(data: dict[str, Any], rows: list[Item], path: Path, tally: Tally) -> None:

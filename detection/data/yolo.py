@@ -44,7 +44,7 @@ def read_yolo(data_yaml: Path, split: str, report: Report | None = None) -> Anno
     """
     data_yaml = Path(data_yaml)
     data = load_data_yaml(data_yaml)
-    class_names = _class_names(data, data_yaml)
+    class_names = named_classes(data, data_yaml)
     paths = _list_images(data, split, data_yaml)
     folders: dict[Path, Path] = {}
     labels: list[Path | None] = []
@@ -109,7 +109,7 @@ def write_yolo(index: AnnotationIndex, folder: Path, split: str = "train") -> No
     data: dict[str, Any] = {"path": ".", "names": names}
     if data_yaml.is_file():
         data = load_data_yaml(data_yaml)
-        if _class_names(data, data_yaml) != index.class_names:
+        if named_classes(data, data_yaml) != index.class_names:
             raise InputError(f"{data_yaml}: lists other classes than {index.source}; write to another folder")
     stems = index.stems()
     for i, stem in enumerate(stems):
@@ -166,7 +166,8 @@ def _measure(paths: list[Path], report: Report | None) -> tuple[list[Path], np.n
     return known, np.array(sizes, dtype=np.int32).reshape(-1, 2)
 
 
-def _class_names(data: dict[str, Any], path: Path) -> tuple[str, ...]:
+def named_classes(data: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """The classes of a data.yaml, by number where only nc is given. Raises InputError naming the file `path`."""
     names, count = data.get("names"), data.get("nc")
     if not names and type(count) is int and 0 < count <= MOST_CLASSES:
         names = [str(k) for k in range(count)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from detection.data.columns import Report
@@ -13,7 +14,7 @@ from detection.data.image import EXTENSIONS
 from detection.data.index import AnnotationIndex
 from detection.data.names import unshowable
 from detection.data.survey import Survey, best, grouped, plain
-from detection.data.yolo import MOST_CLASSES, index_of
+from detection.data.yolo import MOST_CLASSES, index_of, load_data_yaml, named_classes
 from detection.documents import load_head, load_text
 from detection.errors import InputError
 
@@ -40,8 +41,8 @@ def _holds_rows(path: Path) -> bool:
 
 
 def class_names(survey: Survey) -> tuple[str, ...] | None:
-    """The names that a class file lists, a line each; None where there is no such file. Raises InputError where two
-    such files differ."""
+    """The names that a class file lists, a line each, or a YAML file; None where there is no such file. Raises
+    InputError where two such files differ."""
     files = [name for name in survey.others[".txt"] if PurePosixPath(name).name.lower() in CLASS_FILES]
     files += survey.others[".names"] + survey.others[".labels"]
     lists = {}
@@ -53,6 +54,9 @@ def class_names(survey: Survey) -> tuple[str, ...] | None:
             content = load_json(survey.root / name)
             entries = parts(content.get("categories")) if isinstance(content, dict) else []
             lists[name] = tuple(str(entry.get("name")) for entry in entries)
+    for name in () if files else (*survey.others[".yaml"], *survey.others[".yml"]):
+        with suppress(InputError):  # a foreign file beside the data
+            lists[name] = named_classes(load_data_yaml(survey.root / name), survey.root / name)
     if len(set(lists.values())) > 1:
         raise InputError(f"{survey.root}: {' and '.join(list(lists)[:3])} list different classes; delete the wrong one")
     for name, names in lists.items():

@@ -252,6 +252,23 @@ def test_splits_of_a_table_share_no_image(tmp_path: Path) -> None:
     assert "2 images have no row" in notes and "1 boxes had their corners in the wrong order" in notes
 
 
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("image_id,x0,y0,x1,y1,name", "a,4,6,24,36,cat"),
+        ("File Name\tLeft\tTop\tRight\tBottom\tClass", "a.png\t4\t6\t24\t36\tcat"),
+        ("image,x_min,y_min,width,height,label", "a.png,4,6,20,30,cat"),
+        ("path,left,top,width,height,category,image_width,image_height", "D:\\x\\a.png,4,6,20,30,cat,80,60"),
+        ("filename,label,bbox", '"a.png",cat,"[4.0, 6.0, 20.0, 30.0]"'),
+        ("width,height,xmax,xmin,ymax,ymin,class,filename,more", "80,60,24,4,36,6,cat,a.png,x"),
+    ],
+)
+def test_columns_of_a_table_go_by_their_names(tmp_path: Path, header: str, row: str) -> None:
+    trees.pictures(tmp_path, "a")
+    save(tmp_path / "boxes.csv", f"{header}\n{row}\n")
+    assert trees.read(tmp_path)[0] == {"a": trees.truth()["a"][:1]}
+
+
 def test_turned_boxes_become_their_extent(tmp_path: Path) -> None:
     trees.pictures(tmp_path, "a")
     box = '<box label="cat" rotation="90" xtl="20" ytl="20" xbr="40" ybr="30"/>'

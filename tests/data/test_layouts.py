@@ -64,6 +64,8 @@ def test_yolo_without_a_yaml(tmp_path: Path) -> None:
         trees.save(tmp_path / "txt" / split / f"{stem}.txt", trees.yolo(stem))
     numbered, notes = trees.read(tmp_path)
     assert [name for name, _ in numbered["a"]] == ["0", "1"] and "called by their numbers" in notes
+    trees.save(tmp_path / "my.yaml", "names: [no, yes]\n")
+    assert [name for name, _ in trees.read(tmp_path)[0]["a"]] == ["no", "yes"]
     trees.save(tmp_path / "classes.txt", "cat\ndog\n\n")
     assert trees.read(tmp_path)[0] == trees.truth("ab") and trees.read(tmp_path, "val")[0] == trees.truth("c")
 

@@ -56,6 +56,7 @@ COCO: dict[str, tuple[Change, str]] = {
     "masks": (every("annotations", mask), "4 boxes were missing"),
     "shares": (shares, "4 boxes were shares of the image"),
     "no ids": (every("annotations", lambda a: a.pop("id")), "4 annotation ids were missing"),
+    "one without id": (lambda d: d["annotations"][1].pop("id"), "1 annotation ids were missing"),
     "crowd": (every("annotations", lambda a: a.update(iscrowd="0")), "4 iscrowd were"),
     "drive": (every("images", lambda i: i.update(file_name=f"D:\\x\\{i['file_name']}")), "3 image paths are"),
     "climbing": (every("images", lambda i: i.update(file_name=f"../y/{i['file_name']}")), "3 image paths are"),

@@ -27,8 +27,8 @@ ALIASES = {
     "y1": "ymin y1 top bboxymin ytl starty",
     "x2": "xmax x2 right bboxxmax xbr endx",
     "y2": "ymax y2 bottom bboxymax ybr endy",
-    "x": "x bboxx boxx",
-    "y": "y bboxy boxy",
+    "x": "x bboxx boxx xmin left",
+    "y": "y bboxy boxy ymin top",
     "w": "w bboxw bboxwidth boxwidth",
     "h": "h bboxh bboxheight boxheight",
     "box": "bbox box boundingbox",
@@ -50,6 +50,8 @@ def columns_of(first: list[str]) -> tuple[dict[str, int], bool] | None:
     if order is not None and os.path.splitext(first[order.index("file")].strip())[1].lower() in EXTENSIONS:
         return {name: place for place, name in enumerate(order)}, False
     plain = [re.sub(r"[^a-z0-9]", "", cell.lower()) for cell in first]
+    if "x0" in plain and "y0" in plain:  # corners may be numbered from 0
+        plain = [{"x0": "x1", "y0": "y1", "x1": "x2", "y1": "y2"}.get(word, word) for word in plain]
     found: dict[str, int] = {}
     for name, words in ALIASES.items():
         place = next((plain.index(word) for word in words.split() if word in plain), None)
