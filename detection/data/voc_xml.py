@@ -143,12 +143,13 @@ def _read_object(item: Element, where: str, tally: Tally, devkit: bool) -> tuple
     if unshowable(name):
         raise InputError(f"{where}: its <name> has control characters; rename the class")
     where = f"{where} ({name})"
-    if len(item.findall("bndbox")) > 1:
+    boxes = item.findall("bndbox")
+    if len(boxes) > 1:
         raise InputError(f"{where}: has more than one <bndbox>; which is meant cannot be known, delete the others")
-    x1, y1, x2, y2 = _turned(item, where) or (_number(item, f"bndbox/{side}", where) for side in SIDES)
-    shows_zero = 0 in (x1, y1, x2, y2)
-    if not devkit and not shows_zero:
-        shows_zero = any("." in (item.findtext(f"bndbox/{side}") or "") for side in SIDES)
+    texts = [boxes[0].findtext(side) for side in SIDES] if boxes else [None] * 4
+    turned = None if boxes else _turned(item, where)
+    x1, y1, x2, y2 = turned or (_value(t, f"bndbox/{side}", where) for t, side in zip(texts, SIDES, strict=True))
+    shows_zero = 0 in (x1, y1, x2, y2) or (not devkit and any(text and "." in text for text in texts))
     if x1 > x2 or y1 > y2:
         tally.add("boxes had their corners in the wrong order: sorted", where)
     word = (item.findtext("difficult") or "").strip().lower()
@@ -162,7 +163,7 @@ def _read_object(item: Element, where: str, tally: Tally, devkit: bool) -> tuple
 
 def _turned(item: Element, where: str) -> list[float] | None:
     """The extent of roLabelImg's <robndbox>, turned by an angle in radians; None where there is none."""
-    if item.find("robndbox") is None or item.find("bndbox") is not None:
+    if item.find("robndbox") is None:
         return None
     cx, cy, w, h, angle = (_number(item, f"robndbox/{key}", where) for key in ("cx", "cy", "w", "h", "angle"))
     cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
@@ -171,7 +172,10 @@ def _turned(item: Element, where: str) -> list[float] | None:
 
 
 def _number(item: Element, tag: str, where: str) -> float:
-    text = item.findtext(tag)
+    return _value(item.findtext(tag), tag, where)
+
+
+def _value(text: str | None, tag: str, where: str) -> float:
     try:
         value = float(text) if text is not None else math.nan
     except ValueError:
