@@ -15,7 +15,7 @@ from detection.data.names import leaves_root
 from detection.data.survey import Survey, plain
 from detection.data.tally import Tally
 
-ANNOTATION_FOLDERS = ("annot", "label", "json", "coco")
+ANNOTATION_FOLDERS = ("annot", "label", "json")
 """beginnings of what folders of annotations are called; images then lie beside the folder"""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from detection.data.assemble import Annotated, assemble
 from detection.data.coco_json import collection_paused
+from detection.data.coco_places import ANNOTATION_FOLDERS
 from detection.data.columns import Report
 from detection.data.formats.createml import read_createml
 from detection.data.formats.csv_tables import is_table, read_csv, unlisted
@@ -109,7 +110,7 @@ def _folder_of(path: Path) -> Path:
     if path.is_dir():
         return path
     folder = path.parent
-    return folder.parent if folder.name.lower().startswith(("annot", "label", "json")) else folder
+    return folder.parent if folder.name.lower().startswith(ANNOTATION_FOLDERS) else folder
 
 
 def kinds_of(survey: Survey, only: str | None = None) -> dict[str, list[str]]:

@@ -129,3 +129,11 @@ def test_a_missing_image_is_not_taken_from_another_split(tmp_path: Path) -> None
     index = locate(tmp_path).read("val")
     assert [index.path(i).is_file() for i in range(2)] == [False, True]
     assert Survey(tmp_path).find("a.png", "val") is None and Survey(tmp_path).find("a.png", "other") is not None
+
+
+def test_images_are_not_sought_above_the_folder_of_a_file(tmp_path: Path) -> None:
+    """Unless it is one of annotations alone: what lies beside a dataset belongs to another."""
+    trees.pictures(tmp_path / "other")
+    for name, there in (("coco", False), ("annotations", True)):
+        index = locate(trees.save(tmp_path / name / "set.json", trees.coco())).read("train")
+        assert [index.path(i).is_file() for i in range(3)] == [there] * 3
