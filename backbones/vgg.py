@@ -91,8 +91,8 @@ class VGG16(nn.Module):
         self._initialise(classes is not None)
 
     def _initialise(self, classifies: bool) -> None:
-        """He et al. 2015b, equation 10: variance 2 / fan-in keeps the size of the signal through all layers, so that the
-        net learns without norms and without a shallower net to begin from; fc8 begins near zero, with the paper's 0.01.
+        """He et al. 2015b, equation 10: variance 2 / fan-in keeps the size of the signal through all layers: the net
+        learns without norms and without a shallower net to begin from. fc8 begins near zero, with the paper's 0.01.
         With torchvision's 2 / fan-out and 0.01, a net of a quarter of the width did not begin to learn 200 classes in
         1,000 iterations of 64 images; with these it did within 400."""
         for module in self.modules():
