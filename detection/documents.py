@@ -1,7 +1,10 @@
-"""YAML that others wrote, read without running, multiplying or nesting anything without end."""
+"""Text and YAML that others wrote, read without running, multiplying or nesting anything without end."""
 
 from __future__ import annotations
 
+import codecs
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +63,49 @@ def _values(node: Any, counted: dict[int, int]) -> int:
     return counted[id(node)]
 
 
-def load_yaml(path: Path, kind: str) -> Any:
-    """The plain values of the YAML file `path`; `kind` says in the message what to give, such as `a data.yaml`.
+class _TextLoader(_Loader):
+    """The same, but every scalar stays the text that is written: YAML takes yes, no, null and 1e3 for other things."""
+
+
+_TextLoader.yaml_implicit_resolvers = {}
+
+
+def load_bytes(path: Path) -> bytes:
+    """The content of a file of any size. Raises InputError where it cannot be read, or is a pipe or device, which would
+    be waited for without end."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise InputError(f"{path}: is no file but a folder, pipe or device; give a file")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+
+
+def load_head(path: Path, size: int) -> bytes:
+    """The first `size` bytes of a file, to tell what it is. Raises InputError like `load_bytes`."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise InputError(f"{path}: is no file but a folder, pipe or device; remove it")
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+
+
+def load_text(path: Path, kind: str) -> str:
+    """The text of a file in UTF-8, or in UTF-16 where it starts with the mark of that. Raises InputError otherwise;
+    `kind` says in the message what it must hold."""
+    content = load_bytes(path)
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: cannot be read ({error}); it must hold {kind}, in UTF-8") from error
+
+
+def load_yaml(path: Path, kind: str, texts: bool = False) -> Any:
+    """The plain values of the YAML file `path`; `kind` says in the message what to give, such as `a data.yaml`. texts:
+    every value and key as it is written, so that a class called `no` is not False.
 
     Raises InputError where it cannot be read, is no YAML, asks for Python objects, or is larger, deeper or more often
     repeated than any file that a person writes.
@@ -69,7 +113,7 @@ def load_yaml(path: Path, kind: str) -> Any:
     try:
         if path.stat().st_size > LARGEST:
             raise InputError(f"{path}: is larger than {LARGEST >> 20} MiB; give the path of {kind}")
-        return yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506, a safe loader
+        return yaml.load(load_bytes(path), Loader=_TextLoader if texts else _Loader)  # noqa: S506, safe loaders
     except InputError:
         raise
     except OSError as error:

@@ -91,10 +91,11 @@ def says_first(message: str) -> bool:
 
     Asked where torchrun holds the store; under another launcher it goes with the first process, and each says its own.
     """
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return True
-    if not _stores:  # before the group: all processes of a machine read the same command line and the same files
+    if not _stores and "TORCHELASTIC_RUN_ID" in os.environ:
+        # Before the group: all processes of a machine read the same command line and the same files.
         return os.environ.get("LOCAL_RANK", "0") == "0"
+    if not _stores or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return True
     key = f"said {hashlib.sha256(message.encode()).hexdigest()}"
     try:
         return int(_stores[-1].add(key, 1)) == 1

@@ -37,17 +37,17 @@ def is_refused(folder, data):
 
 
 @settings(max_examples=60, deadline=None)
-@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
 def test_a_flipped_bit_anywhere_is_found(whole, tmp_path_factory, place, bit):
     data = bytearray(whole)
-    data[int(place * len(data))] ^= 1 << bit
+    data[place % len(data)] ^= 1 << bit
     assert is_refused(tmp_path_factory.getbasetemp(), bytes(data))
 
 
 @settings(max_examples=40, deadline=None)
-@given(place=st.floats(0, 1, exclude_max=True))
+@given(place=st.integers(0, 10**6))
 def test_a_cut_anywhere_is_found(whole, tmp_path_factory, place):
-    assert is_refused(tmp_path_factory.getbasetemp(), whole[: int(place * len(whole))])
+    assert is_refused(tmp_path_factory.getbasetemp(), whole[: place % len(whole)])
 
 
 def test_torch_alone_reads_a_checkpoint(whole, tmp_path):
@@ -118,7 +118,7 @@ def test_a_kill_at_any_file_operation_of_a_save_leaves_a_whole_checkpoint(tmp_pa
     )
     assert done.returncode == 0, done.stderr
     steps = int(done.stdout)
-    assert steps > 8
+    assert steps >= 8
     seen = set()
     for step in range(1, steps + 1):
         found, warning = checkpoint.load_newest(tmp_path / str(step), "detection")

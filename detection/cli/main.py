@@ -19,6 +19,7 @@ COMMANDS = {
     "classify": "top-1 and top-5 error of classifiers and ensembles",
     "export": "a detector for OpenVINO (also int8) or ONNX Runtime",
     "predict": "detect objects in images; write JSON and pictures",
+    "convert": "your dataset as COCO, PASCAL VOC or YOLO",
     "check-data": "what is wrong with your images and annotations, and a mended copy",
 }
 EXPERIMENTS = {

@@ -16,7 +16,22 @@ from detection.config.training import TrainConfig
 class DatasetConfig:
     """Which annotations, and what happens to bad ones."""
 
-    format: Literal["auto", "coco", "voc", "yolo"] = "auto"
+    format: Literal[
+        "auto",
+        "coco",
+        "voc",
+        "yolo",
+        "cvat",
+        "datumaro",
+        "labelstudio",
+        "via",
+        "createml",
+        "huggingface",
+        "csv",
+        "supervisely",
+        "labelme",
+        "wider",
+    ] = "auto"
     """format of the annotations; auto looks at the files"""
     train: str = "train"
     """split to learn from"""

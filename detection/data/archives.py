@@ -216,7 +216,7 @@ def unpack(paths: Sequence[Path], target: Path, root: str, progress: Progress = 
     try:
         temporary.mkdir(parents=True)
         for path in paths:
-            (_unzip if path.name.endswith(".zip") else _untar)(path, temporary, root, progress)
+            (_unzip if path.name.lower().endswith(".zip") else _untar)(path, temporary, root, progress)
         if not any(temporary.iterdir()):
             raise InputError(f"{path}: holds nothing below {root}; this is not the official archive, fetch it again")
         os.replace(temporary, target)

@@ -8,6 +8,7 @@ The rules:
                         write it as xmin = xmax, ymin = ymax); the only rule for crowd boxes
     corners             every box has its far corner where COCO has width and height; of a whole split, whatever the
                         policy, since all of its boxes would be read wrong
+    misread             nearly all boxes are specks or wholly outside; of a whole split likewise
     box outside         it reaches over the image by more than MARGIN on any side; a margin is rounding, and is left
 """
 
@@ -32,6 +33,8 @@ MARGIN = 1.0
 CORNERS = "boxes stick out of their images, and every one fits as corners, x1 y1 x2 y2"
 FEW = 10
 """boxes; of fewer, half must stick out before they are taken for corners"""
+SPECK, NEARLY_ALL = 2.0, 0.9
+"""pixels of a side, and the share of boxes, for `misread`"""
 
 
 def check_index(
@@ -50,6 +53,8 @@ def check_index(
     _refuse_empty(index, "", needs_objects)
     if holds_corners(index):
         raise InputError(f"{index.source}: {CORNERS}; write x y width height, as COCO has it")
+    if absurd := misread(index):
+        raise InputError(f"{index.source}: {absurd}; check what the files mean, they are hardly read as they should be")
     flaws = find_flaws(index, _decoded_size if decode else image_size)
     if policy == "error":
         _raise_first(index, flaws)
@@ -153,6 +158,17 @@ def are_corners(xywh: np.ndarray, sizes: np.ndarray) -> bool:
     near, far, limits = xywh[:, :2], xywh[:, 2:], sizes[:, ::-1] + MARGIN
     share = float((near + far > limits).any(axis=1).mean()) if len(near) else 0.0
     return share > (0 if len(near) >= FEW else 0.5) and bool(((far > near) & (far <= limits)).all())
+
+
+def misread(index: AnnotationIndex) -> str | None:
+    """What is absurd of nearly all boxes of a split, which no one has drawn so: they are under 2 pixels on both sides,
+    or wholly outside their images."""
+    count = len(index.xywh)
+    _, _, outside = box_flaws(index)
+    for what, wrong in (("under 2 pixels", (index.xywh[:, 2:] < SPECK).all(axis=1)), ("wholly outside", outside)):
+        if count >= FEW and wrong.mean() > NEARLY_ALL:
+            return f"{int(wrong.sum())} of {count} boxes are {what}"
+    return None
 
 
 def _raise_first(index: AnnotationIndex, flaws: dict[str, dict[int, str]]) -> None:

@@ -9,8 +9,8 @@ Everything is checked by column, see `columns.py`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ import numpy as np
 
 from detection.atomic import write_atomically
 from detection.data.coco_json import collection_paused, load_coco_json
+from detection.data.coco_places import Places, guess_image_folder
+from detection.data.coco_tolerance import as_pixels, drop_headings, soften
 from detection.data.columns import (
     FARTHEST,
     FlawedItems,
@@ -33,26 +35,47 @@ from detection.data.columns import (
 )
 from detection.data.index import AnnotationIndex
 from detection.data.names import leaves_root, unshowable
+from detection.data.survey import Survey
+from detection.data.tally import Tally
 from detection.errors import InputError
 
 
-def read_coco(annotations: Path, images: Path | None = None, report: Report | None = None) -> AnnotationIndex:
+def read_coco(
+    annotations: Path,
+    images: Path | None = None,
+    report: Report | None = None,
+    others: Sequence[Path] = (),
+    survey: Survey | None = None,
+) -> AnnotationIndex:
     """Read the JSON file `annotations`; `images` is the folder its file names start from.
 
-    Without `images` the usual places beside the file are tried (see `guess_image_folder`). Pixels are not touched.
-    Raises InputError where the file is missing, is not COCO, or an item of it is wrong; with `report`, an item that is
-    wrong is told to it and left out, with the annotations that depend on it.
+    Without `images` the usual places beside the file are tried (see `guess_image_folder`), then all folders around
+    (`survey`, where they are listed already). others: files of the other splits, which show whether a category is a
+    class. Pixels are not touched. Raises InputError where the file is missing, is not COCO, or an item of it is wrong;
+    with `report`, an item that is wrong is told to it and left out, with the annotations that depend on it.
     """
     annotations = Path(annotations)
+    tally = Tally()
+    places = Places(annotations, images, survey)
     with collection_paused():
         data = load_coco_json(annotations)
+        drop_headings(data, others, tally)
+        softened = False
         while True:
             try:
-                return _to_index(data, annotations, images)
+                index = _to_index(data, annotations, images)
+                break
             except FlawedItems as error:
+                if not softened:
+                    softened = True
+                    soften(data, annotations, places, tally)
+                    continue
                 if report is None:
                     raise
                 _leave_out(error, report)
+    xywh, areas = as_pixels(index, tally)
+    index = places.place(replace(index, xywh=xywh, areas=areas), tally)
+    return replace(index, notes=tally.lines())
 
 
 def _leave_out(error: FlawedItems, report: Report) -> None:
@@ -118,26 +141,6 @@ def write_coco(index: AnnotationIndex, path: Path) -> None:
     write_atomically(path, json.dumps(to_coco(index)).encode())
 
 
-def guess_image_folder(annotations: Path, names: Sequence[str]) -> Path:
-    """The folder near the JSON file that holds most of the first images.
-
-    For ROOT/annotations/instances_train2017.json: ROOT/train2017, ROOT/images/train2017, ROOT/images, and the same
-    around the file's own folder. Where none holds any, the first that exists, since evaluation needs no pixels.
-    """
-    folder = annotations.resolve().parent
-    split = annotations.stem.split("_", 1)[-1] or annotations.stem
-    candidates = [
-        base / name
-        for base in (folder.parent, folder.parent / "images", folder, folder / "images")
-        for name in (split, annotations.stem)
-    ]
-    candidates += [folder.parent / "images", folder, folder / "images", folder.parent]
-    existing = [candidate for candidate in candidates if candidate.is_dir()]
-    # Several names, so that one missing image does not hide the folder of all the others.
-    probe = names[:10]
-    return max(existing, key=lambda candidate: sum(os.path.isfile(candidate / name) for name in probe))
-
-
 def _section(data: Item, key: str, path: Path) -> list[Item]:
     if key not in data:
         raise InputError(f'{path}: has no "{key}"; COCO needs images, annotations and categories (a list may be empty)')
@@ -193,7 +196,7 @@ def _read_images(items: list[Item], path: Path) -> tuple[np.ndarray, list[str], 
 
 def _read_annotations(
     items: list[Item], image_ids: np.ndarray, category_ids: np.ndarray, path: Path
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
+) -> tuple[dict[str, Any], np.ndarray]:
     """The columns of an index in file order, and (M,) the image row of each annotation."""
     what = "annotation"
     annotation_ids = unique_ids(items, what, path)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
+from detection.documents import load_bytes
 from detection.errors import InputError
 
 
@@ -24,13 +25,12 @@ def collection_paused() -> Iterator[None]:
             gc.enable()
 
 
-def load_coco_json(path: Path) -> dict[str, Any]:
-    """The object that the file holds. Raises `InputError` where it cannot be read, or is none."""
+def load_coco_json(path: Path, whole: bool = False) -> dict[str, Any]:
+    """The object that the file holds, with the fields that are read always, or the `whole` of it. Raises `InputError`
+    where it cannot be read, or is none."""
+    text = load_bytes(path)
     try:
-        text = path.read_bytes()
-        data = _parse(text)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a COCO JSON file") from error
+        data = json.loads(text) if whole else _parse(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a JSON file ({error}); write it again, it may be cut off") from error
     _refuse_twice(text, path)
@@ -92,6 +92,7 @@ class _AnnotationFields(TypedDict, total=False):
 class _CategoryFields(TypedDict, total=False):
     id: Any
     name: Any
+    supercategory: Any
 
 
 class _File(TypedDict, total=False):

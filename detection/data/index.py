@@ -1,7 +1,7 @@
 """The annotation index: a dataset as flat numpy arrays.
 
-A format file (coco.py, voc.py, yolo.py) reads into it and writes from it. Arrays are shared by forked workers without
-being copied, since no Python object in them has a reference count to touch.
+Each format file reads into it, and coco.py, voc.py and yolo.py write from it. Arrays are shared by forked workers
+without being copied, since no Python object in them has a reference count to touch.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class AnnotationIndex:
     """(M,) bool: COCO's iscrowd"""
     difficult: np.ndarray
     """(M,) bool: VOC's difficult"""
+    notes: tuple[str, ...] = ()
+    """how the files were read, a line for each thing that a user should know: what was found, and each tolerance"""
 
     def __post_init__(self) -> None:
         images, rows = len(self.image_ids), len(self.xywh)

@@ -1,4 +1,4 @@
-"""Names that a file gives: which may be opened below a folder, and which may be shown.
+"""Names that a file gives: which may be opened below a folder, which may be shown, which split they tell.
 
 Links inside a dataset's folders are followed: whoever may make them there may put the files there, and large datasets
 are often laid out by links. Archives are another matter: `archives.py` refuses members that are links. A data.yaml may
@@ -7,12 +7,25 @@ name any folder, as Ultralytics lays data out; what it leads to is only ever ope
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath, PureWindowsPath
 
 from backbones.printable import UNPRINTABLE
 
 LONGEST = 1000
 """letters; an index keeps all names at the length of the longest"""
+
+
+SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""words in file and folder names, and the split they mean"""
+
+
+def split_name(name: str) -> str | None:
+    """train, val or test where a word of `name` says so: instances_train2017 -> train."""
+    for word in reversed(re.findall(r"[a-z]+", name.lower())):
+        if word in SPLIT_WORDS:
+            return SPLIT_WORDS[word]
+    return None
 
 
 def leaves_root(name: str) -> bool:

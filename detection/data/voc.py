@@ -3,93 +3,123 @@
     ROOT/Annotations/<stem>.xml, ROOT/JPEGImages/<stem>.jpg, ROOT/ImageSets/Main/<split>.txt (one stem a line)
 
 VOC counts pixels from 1 and its far corner is the last pixel inside, so a box of xmin 1, xmax 640 covers an image of
-width 640. Ids are not part of the format: images and annotations are numbered from 1 in reading order.
+width 640, unless a 0 or a fraction anywhere in the dataset shows that it counts from 0. Ids are not part of the format:
+images and annotations are numbered from 1 in reading order.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 from detection.atomic import write_atomically
-from detection.data.columns import FARTHEST, Report, brief, later_copies
-from detection.data.image import EXTENSIONS
+from detection.data.columns import Report, brief, later_copies
+from detection.data.image import EXTENSIONS, image_size
 from detection.data.index import AnnotationIndex
 from detection.data.names import leaves_root, unshowable
+from detection.data.survey import Survey
+from detection.data.tally import Tally
+from detection.data.voc_xml import FROM_ONE, VocFile, counts_from_zero, read_xml, told
 from detection.errors import InputError
-
-LARGEST = 64 << 20
-"""bytes of one image's XML"""
-
-
-class _Object(NamedTuple):
-    name: str
-    xywh: tuple[float, float, float, float]
-    difficult: bool
 
 
 def read_voc(
-    root: Path, split: str, classes: tuple[str, ...] | None = None, report: Report | None = None
+    root: Path,
+    split: str,
+    classes: tuple[str, ...] | None = None,
+    report: Report | None = None,
+    files: Sequence[Path] | None = None,
+    others: Sequence[Path] = (),
+    survey: Survey | None = None,
 ) -> AnnotationIndex:
     """Read the images that ROOT/ImageSets/Main/<split>.txt lists; all XML files where there is no ImageSets folder.
 
-    The XML files lie in ROOT/Annotations or in ROOT itself, the images in ROOT/JPEGImages or beside the XML files.
+    The XML files lie in ROOT/Annotations or in ROOT itself, the images in ROOT/JPEGImages or beside the XML files;
+    else `files` are the XML files of the split, and images are looked for in all folders below ROOT (`survey`, where
+    they are listed already). others: XML files of other splits, which may show that pixels count from 0.
+
     classes: the class names in order; without them, the sorted names of this split, so give those of the training
     split when reading another. Areas are width times height. Raises InputError naming the file and object at fault;
     with `report`, a file, object or line of a list that is wrong is told to it and left out.
     """
     root = Path(root)
+    tally = Tally()
     xml_folder = root / "Annotations" if (root / "Annotations").is_dir() else root
-    stems, sizes, objects = [], [], []
-    for stem_ in _stems(root, split, xml_folder, report):
-        with _told(report):
-            size, found = _read_xml(xml_folder / f"{stem_}.xml", report)
-            stems.append(stem_)
-            sizes.append(size)
-            objects.append(found)
-    names = _image_names(root, xml_folder, stems)
+    if files is None:
+        files = [xml_folder / f"{name}.xml" for name in _stems(root, split, xml_folder, report)]
+        others = others or sorted(xml_folder.glob("*.xml"))
+    read: list[tuple[Path, VocFile]] = []
+    for path in files:
+        with told(report):
+            read.append((path, read_xml(path, report, tally)))
+    pictures = _Pictures(root, survey, tally)
+    names = pictures.names([(path, file.filename) for path, file in read])
+    read, names, sizes = _sized(root, read, names, report, tally)
+    shift = 0 if _from_zero(read, others, files, tally) else 1
+    flat = [item for _, file in read for item in file.objects]
     if classes is None:
-        classes = tuple(sorted({item.name for found in objects for item in found}))
-    labels = _labels(classes, stems, objects, xml_folder)
-    flat = [item for found in objects for item in found]
-    xywh = np.array([item.xywh for item in flat], dtype=np.float64).reshape(-1, 4)
+        classes = tuple(sorted({item.name for item in flat}))
+    labels = _labels(classes, read)
+    corners = np.array([item.corners for item in flat], dtype=np.float64).reshape(-1, 4)
+    xywh = np.concatenate([corners[:, :2] - shift, corners[:, 2:] - corners[:, :2] + shift], axis=1)
     return AnnotationIndex(
         root=root,
         source=root,
         class_names=classes,
         category_ids=np.arange(1, len(classes) + 1, dtype=np.int64),
-        image_ids=np.arange(1, len(stems) + 1, dtype=np.int64),
+        image_ids=np.arange(1, len(read) + 1, dtype=np.int64),
         file_names=np.array([name.encode() for name in names], dtype=np.bytes_),
         sizes=np.array(sizes, dtype=np.int32).reshape(-1, 2),
-        offsets=np.concatenate([[0], np.cumsum([len(found) for found in objects])]).astype(np.int64),
+        offsets=np.concatenate([[0], np.cumsum([len(file.objects) for _, file in read])]).astype(np.int64),
         xywh=xywh,
         labels=labels,
         areas=xywh[:, 2] * xywh[:, 3],
         annotation_ids=np.arange(1, len(flat) + 1, dtype=np.int64),
         crowd=np.zeros(len(flat), dtype=bool),
         difficult=np.array([item.difficult for item in flat], dtype=bool),
+        notes=tally.lines(),
     )
 
 
-@contextlib.contextmanager
-def _told(report: Report | None) -> Iterator[None]:
-    """Where there is a `report`, what is wrong within is told to it rather than raised."""
-    try:
-        yield
-    except InputError as error:
-        if report is None:
-            raise
-        report(str(error))
+def _sized(
+    root: Path, read: list[tuple[Path, VocFile]], names: list[str], report: Report | None, tally: Tally
+) -> tuple[list[tuple[Path, VocFile]], list[str], list[tuple[int, int]]]:
+    """The files whose size is known, from the image's header where they do not say it, with image names and sizes."""
+    kept, kept_names, sizes = [], [], []
+    for (path, file), name in zip(read, names, strict=True):
+        with told(report):
+            size = file.size
+            if size is None:
+                if not os.path.isfile(root / name):
+                    given = f"<size> is {file.zero}" if file.zero else "has no <size>"
+                    raise InputError(f"{path}: {given}, and no image to take it from; add width and height")
+                size = image_size(root / name)
+                tally.add("sizes were missing or zero: read from the images", str(path))
+            kept.append((path, file))
+            kept_names.append(name)
+            sizes.append(size)
+    return kept, kept_names, sizes
+
+
+def _from_zero(read: list[tuple[Path, VocFile]], others: Sequence[Path], files: Sequence[Path], tally: Tally) -> bool:
+    """Whether the pixels of the dataset, in whatever split, count from 0, so that boxes are not shifted.
+
+    A 0 or a fraction anywhere shows it: VOC and labelImg count whole pixels from 1. The devkit itself has a few
+    fractions, so those show nothing in files that say they are of its kind.
+    """
+    shown = next((path for path, file in read if file.from_zero), None)
+    if shown is None and not any(file.devkit for _, file in read):
+        own = set(files)
+        shown = next((path for path in others if path not in own and counts_from_zero(path)), None)
+    if shown is not None:
+        tally.say(f"pixels count from 0, as a coordinate of 0 or a fraction shows: boxes are not shifted ({shown})")
+    return shown is not None
 
 
 def stem(index: AnnotationIndex, i: int) -> str:
@@ -120,18 +150,29 @@ def _stems(root: Path, split: str, xml_folder: Path, report: Report | None) -> l
         lines = listing.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{listing}: cannot be read ({error}); it must list the images of the split") from error
-    named = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    named = [(number, _listed(line, xml_folder)) for number, line in enumerate(lines, 1) if line.strip()]
     stems = [name for number, name in named if _fits(name, f"{listing}:{number}", xml_folder, report)]
     if len(set(stems)) < len(stems):
         number, name = named[later_copies([name for _, name in named])[0]]
-        with _told(report):
+        with told(report):
             raise InputError(f"{listing}:{number}: {name!r} is listed twice; delete one of the lines")
     return list(dict.fromkeys(stems))
 
 
+def _listed(line: str, xml_folder: Path) -> str:
+    """The image of a line: all of it, or what stands before a second column (1, 0 or -1 in the lists of a class) or
+    before the ending, where only that has an XML file."""
+    whole = line.strip()
+    first = re.sub(r"\s+-?[01]$", "", whole)
+    for name in (whole, first, os.path.splitext(first)[0]):
+        if not leaves_root(name) and os.path.isfile(xml_folder / f"{name}.xml"):
+            return name
+    return first
+
+
 def _fits(name: str, where: str, xml_folder: Path, report: Report | None) -> bool:
     """Whether there is an XML file of this name, which may not lead elsewhere."""
-    with _told(report):
+    with told(report):
         if leaves_root(name) or unshowable(name):
             raise InputError(f"{where}: {name!r} is no image name; list UTF-8 file names without folder")
         if not os.path.isfile(xml_folder / f"{name}.xml"):
@@ -140,89 +181,67 @@ def _fits(name: str, where: str, xml_folder: Path, report: Report | None) -> boo
     return False
 
 
-def _image_names(root: Path, xml_folder: Path, stems: list[str]) -> list[str]:
-    """The image file of each stem, relative to root; <stem>.jpg where there is none.
+class _Pictures:
+    """Finds the image of each XML file: that of its name, in VOC's folders first, then in any; where there is none,
+    that which its <filename> means, which often is what the image was called before it was renamed."""
 
-    By listing the folder: the <filename> in the XML often is what the file was called before it was renamed.
-    """
-    folder = root / "JPEGImages" if (root / "JPEGImages").is_dir() else xml_folder
+    def __init__(self, root: Path, survey: Survey | None, tally: Tally) -> None:
+        self.root, self.tally, self._survey = root, tally, survey
+
+    def names(self, files: list[tuple[Path, str]]) -> list[str]:
+        """The image of each (XML file, <filename>), relative to root; <stem>.jpg where there is none."""
+        listed: dict[Path, dict[str, str]] = {}
+        found = []
+        for path, filename in files:
+            folder = self.root / "JPEGImages" if (self.root / "JPEGImages").is_dir() else path.parent
+            if folder not in listed:
+                listed[folder] = _images_of(folder)
+            prefix = "" if folder == self.root else f"{folder.relative_to(self.root).as_posix()}/"
+            stem_ = path.name[: -len(path.suffix)]
+            name = listed[folder].get(stem_)
+            found.append(prefix + name if name else self._elsewhere(path, filename) or f"{prefix}{stem_}.jpg")
+        return found
+
+    def _elsewhere(self, path: Path, filename: str) -> str | None:
+        if self._survey is None:
+            self._survey = Survey(self.root)
+        near = path.parent.relative_to(self.root).as_posix()
+        match = self._survey.find(path.stem, near)
+        if match is None:
+            match = self._survey.find(filename, near)
+            if match is not None:
+                self.tally.add("XML files name an image otherwise than themselves: taken by <filename>", str(path))
+        return None if match is None else match[0]
+
+
+def _images_of(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in sorted(os.listdir(folder)):
         base, extension = os.path.splitext(name)
         if extension.lower() in EXTENSIONS:
             found.setdefault(base, name)
-    prefix = "" if folder == root else f"{folder.name}/"
-    return [prefix + found.get(name, f"{name}.jpg") for name in stems]
+    return found
 
 
-def _labels(classes: tuple[str, ...], stems: list[str], objects: list[list[_Object]], xml_folder: Path) -> np.ndarray:
+def _labels(classes: tuple[str, ...], read: list[tuple[Path, VocFile]]) -> np.ndarray:
     number = {name: label for label, name in enumerate(classes)}
     labels = []
-    for name, found in zip(stems, objects, strict=True):
-        for position, item in enumerate(found, 1):
+    for path, file in read:
+        for position, item in enumerate(file.objects, 1):
             if item.name not in number:
                 raise InputError(
-                    f"{xml_folder / name}.xml: object {position}: class {brief(item.name)} is not one of"
+                    f"{path}: object {position}: class {brief(item.name)} is not one of"
                     f" {', '.join(classes)}; correct the name or add the class"
                 )
             labels.append(number[item.name])
     return np.array(labels, dtype=np.int64)
 
 
-def _read_xml(path: Path, report: Report | None) -> tuple[tuple[int, int], list[_Object]]:
-    """((height, width), objects) of one file."""
-    try:
-        if path.stat().st_size > LARGEST:
-            raise InputError(f"{path}: is larger than {LARGEST >> 20} MiB; it must hold the objects of one image")
-        tree = fromstring(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
-    except InputError:
-        raise
-    # ValueError and LookupError: an encoding that the file declares and Python does not know
-    except (ElementTree.ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise InputError(f"{path}: not a plain XML file ({error}); write it again") from error
-    if tree.find("size") is None:
-        raise InputError(f"{path}: has no <size>; add <size> with the image's width and height")
-    height, width = (_number(tree, f"size/{side}", f"{path}") for side in ("height", "width"))
-    if min(height, width) < 1 or max(height, width) >= 2**31 or height % 1 or width % 1:
-        raise InputError(f"{path}: <size> is {width:g}x{height:g}; it must be whole pixels, 1 or more")
-    objects = []
-    for number, item in enumerate(tree.findall("object"), 1):
-        with _told(report):
-            objects.append(_read_object(item, f"{path}: object {number}"))
-    return (int(height), int(width)), objects
-
-
-def _read_object(item: Element, where: str) -> _Object:
-    name = (item.findtext("name") or "").strip()
-    if not name:
-        raise InputError(f"{where}: has no <name>; add the class name")
-    if unshowable(name):
-        raise InputError(f"{where}: its <name> has control characters; rename the class")
-    x1, y1, x2, y2 = (_number(item, f"bndbox/{side}", f"{where} ({name})") for side in ("xmin", "ymin", "xmax", "ymax"))
-    difficult = (item.findtext("difficult") or "0").strip()
-    if difficult not in ("0", "1"):
-        raise InputError(f"{where} ({name}): <difficult> is {difficult!r}; it must be 0 or 1")
-    return _Object(name, (x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1), difficult == "1")
-
-
-def _number(item: Element, tag: str, where: str) -> float:
-    text = item.findtext(tag)
-    try:
-        value = float(text) if text is not None else math.nan
-    except ValueError:
-        value = math.nan
-    if not abs(value) < FARTHEST:
-        given = "is missing" if text is None else f"is {brief(text.strip())}"
-        raise InputError(f"{where}: <{tag}> {given}; it must be a number of pixels")
-    return value
-
-
 def _to_xml(index: AnnotationIndex, i: int) -> bytes:
     height, width = index.sizes[i].tolist()
     tree = Element("annotation")
     _add(tree, "filename", PurePosixPath(index.file_names[i].decode()).name)
+    _add(_add(tree, "source"), "annotation", FROM_ONE)
     size = _add(tree, "size")
     for tag, value in (("width", width), ("height", height), ("depth", 3)):
         _add(size, tag, str(value))

@@ -4,13 +4,13 @@
     images in .../images/..., their labels in .../labels/... with the same name and .txt; without an `images` folder in
     its path, an image has its labels beside it
     a line is `class cx cy w h`, or `class x1 y1 x2 y2 x3 y3 ...` for an outline; all in 0..1 of the image's sides
+    (see yolo_rows.py for others)
 
 The format knows neither sizes nor ids: sizes come from the image headers, ids count from 1.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,14 +24,16 @@ from detection.data.columns import Report, brief
 from detection.data.image import EXTENSIONS, image_size
 from detection.data.index import AnnotationIndex
 from detection.data.names import leaves_root, unshowable
-from detection.documents import load_yaml
+from detection.data.survey import plain
+from detection.data.tally import Tally
+from detection.data.yolo_rows import read_labels
+from detection.documents import load_text, load_yaml
 from detection.errors import InputError
 
-SLACK = 0.01
-"""How far outside 0..1 a coordinate may lie: more is no rounding but a file in pixels."""
-
-Row = tuple[int, float, float, float, float]
-"""class, x, y, width, height in 0..1 of the image, x and y of the top-left corner"""
+IMAGE_FOLDERS = ("images", "image", "jpegimages", "imgs", "img")
+"""beside which labels lie in `labels`, as darknet has it too"""
+MOST_CLASSES = 100_000
+"""that an `nc` without names may stand for"""
 
 
 def read_yolo(data_yaml: Path, split: str, report: Report | None = None) -> AnnotationIndex:
@@ -42,20 +44,46 @@ def read_yolo(data_yaml: Path, split: str, report: Report | None = None) -> Anno
     """
     data_yaml = Path(data_yaml)
     data = load_data_yaml(data_yaml)
-    class_names = _class_names(data, data_yaml)
-    paths, sizes = _measure(_list_images(data, split, data_yaml), report)
-    rows = [_read_labels(_label_path(path), len(class_names), report) for path in paths]
+    class_names = named_classes(data, data_yaml)
+    paths = _list_images(data, split, data_yaml)
+    folders: dict[Path, Path] = {}
+    labels: list[Path | None] = []
+    for path in paths:
+        if path.parent not in folders:
+            folders[path.parent] = _label_folder(path.parent)
+        labels.append(folders[path.parent] / f"{path.name[: -len(path.suffix)]}.txt")
+    root = _common_root(_root(data, data_yaml), paths)
+    return index_of(paths, labels, class_names, root, data_yaml, report, _pose(data, data_yaml))
+
+
+def index_of(
+    paths: list[Path],
+    labels: list[Path | None],
+    class_names: tuple[str, ...],
+    root: Path,
+    source: Path,
+    report: Report | None,
+    pose: int = 0,
+) -> AnnotationIndex:
+    """The index of images with a label file each; None, or one that is not there, is an image without objects."""
+    tally = Tally()
+    known, sizes = _measure(paths, report)
+    there = set(known)
+    rows = [
+        read_labels(label, len(class_names), pose, report, tally)
+        for path, label in zip(paths, labels, strict=True)
+        if path in there
+    ]
     counts = [len(found) for found in rows]
     table = np.array([row for found in rows for row in found], dtype=np.float64).reshape(-1, 5)
     xywh = table[:, 1:] * np.repeat(sizes, counts, axis=0)[:, [1, 0, 1, 0]]
-    root = _common_root(_root(data, data_yaml), paths)
     return AnnotationIndex(
         root=root,
-        source=data_yaml,
+        source=source,
         class_names=class_names,
         category_ids=np.arange(len(class_names), dtype=np.int64),
-        image_ids=np.arange(1, len(paths) + 1, dtype=np.int64),
-        file_names=np.array([path.relative_to(root).as_posix().encode() for path in paths], dtype=np.bytes_),
+        image_ids=np.arange(1, len(known) + 1, dtype=np.int64),
+        file_names=np.array([path.relative_to(root).as_posix().encode() for path in known], dtype=np.bytes_),
         sizes=sizes,
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         xywh=xywh,
@@ -64,6 +92,7 @@ def read_yolo(data_yaml: Path, split: str, report: Report | None = None) -> Anno
         annotation_ids=np.arange(1, len(table) + 1, dtype=np.int64),
         crowd=np.zeros(len(table), dtype=bool),
         difficult=np.zeros(len(table), dtype=bool),
+        notes=tally.lines(),
     )
 
 
@@ -80,7 +109,7 @@ def write_yolo(index: AnnotationIndex, folder: Path, split: str = "train") -> No
     data: dict[str, Any] = {"path": ".", "names": names}
     if data_yaml.is_file():
         data = load_data_yaml(data_yaml)
-        if _class_names(data, data_yaml) != index.class_names:
+        if named_classes(data, data_yaml) != index.class_names:
             raise InputError(f"{data_yaml}: lists other classes than {index.source}; write to another folder")
     stems = index.stems()
     for i, stem in enumerate(stems):
@@ -90,11 +119,26 @@ def write_yolo(index: AnnotationIndex, folder: Path, split: str = "train") -> No
 
 
 def load_data_yaml(path: Path) -> dict[str, Any]:
-    """The file as a dict; InputError where it cannot be read or is no YAML mapping."""
-    data = load_yaml(path, "a data.yaml")
+    """The file as a dict, class names as they are written; InputError where it cannot be read or is no YAML mapping."""
+    data = load_yaml(path, "a data.yaml", texts=True)
     if not isinstance(data, dict):
         raise InputError(f"{path}: must hold keys such as train, val and names, not a {type(data).__name__}")
+    for key, value in data.items():
+        if key != "names" and isinstance(value, str):
+            data[key] = None if value.lower() in ("", "~", "null") else int(value) if value.isdecimal() else value
+    if isinstance(data.get("names"), dict):
+        data["names"] = {int(k) if str(k).isdecimal() else k: name for k, name in data["names"].items()}
     return data
+
+
+def _pose(data: dict[str, Any], path: Path) -> int:
+    """How many numbers of a pose follow a box, by kpt_shape: [points, numbers each]; 0 without."""
+    shape = data.get("kpt_shape")
+    if shape is None:
+        return 0
+    if not isinstance(shape, list) or len(shape) != 2 or not all(str(side).isdecimal() for side in shape):
+        raise InputError(f"{path}: kpt_shape is {brief(shape)}; it must be [points, 2 or 3]")
+    return int(shape[0]) * int(shape[1])
 
 
 def _measure(paths: list[Path], report: Report | None) -> tuple[list[Path], np.ndarray]:
@@ -122,8 +166,11 @@ def _measure(paths: list[Path], report: Report | None) -> tuple[list[Path], np.n
     return known, np.array(sizes, dtype=np.int32).reshape(-1, 2)
 
 
-def _class_names(data: dict[str, Any], path: Path) -> tuple[str, ...]:
-    names = data.get("names")
+def named_classes(data: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """The classes of a data.yaml, by number where only nc is given. Raises InputError naming the file `path`."""
+    names, count = data.get("names"), data.get("nc")
+    if not names and type(count) is int and 0 < count <= MOST_CLASSES:
+        names = [str(k) for k in range(count)]
     if isinstance(names, dict):
         if sorted(names, key=str) != sorted(range(len(names)), key=str):
             raise InputError(f'{path}: the keys of "names" must be 0..{len(names) - 1}, got {brief(list(names))}')
@@ -132,8 +179,7 @@ def _class_names(data: dict[str, Any], path: Path) -> tuple[str, ...]:
         raise InputError(f'{path}: "names" must list the class names, got {brief(names)}')
     if any(type(name) in (dict, list) or unshowable(str(name)) for name in names):
         raise InputError(f'{path}: "names" must be texts without control characters, got {brief(names)}')
-    count = data.get("nc", len(names))
-    if count != len(names):
+    if count is not None and count != len(names):
         raise InputError(f'{path}: "nc" is {brief(count)} but "names" has {len(names)}; correct one')
     texts = tuple(str(name) for name in names)
     if len(set(texts)) < len(texts):
@@ -156,9 +202,7 @@ def _list_images(data: dict[str, Any], split: str, data_yaml: Path) -> list[Path
     root = _root(data, data_yaml)
     paths: list[Path] = []
     for entry in map(str, given if isinstance(given, list) else [given]):
-        place = root / entry
-        if not os.path.exists(place) and entry.startswith("../"):
-            place = root / entry[3:]  # as Roboflow writes it, relative to a folder that it does not export
+        place = _there(root, entry)
         if place == Path(place.anchor):
             raise InputError(f"{data_yaml}: {split}: {place} is the whole disk; give the folder of the images")
         # os.path, since Path raises for names that no file system takes
@@ -178,11 +222,16 @@ def _list_images(data: dict[str, Any], split: str, data_yaml: Path) -> list[Path
 
 def _listed(listing: Path) -> list[Path]:
     """The images of a list, whose lines are absolute or relative to the list's own folder."""
-    try:
-        lines = listing.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{listing}: cannot be read ({error}); it must hold one image path a line") from error
-    return [listing.parent / line.strip() for line in lines if line.strip()]
+    lines = load_text(listing, "one image path a line").splitlines()
+    return [_there(listing.parent, line.strip()) for line in lines if line.strip()]
+
+
+def _there(folder: Path, entry: str) -> Path:
+    """What `entry` names: relative to `folder`, or where nothing is there, by the longest end of it that there is. A
+    path of another machine or system has folders before it that are not here, and so has Roboflow's ../train/images."""
+    place = folder / entry
+    parts = () if os.path.exists(place) else plain(entry).split("/")
+    return next((end for k in range(len(parts)) if os.path.exists(end := Path(folder, *parts[k:]))), place)
 
 
 def _common_root(root: Path, paths: list[Path]) -> Path:
@@ -192,57 +241,23 @@ def _common_root(root: Path, paths: list[Path]) -> Path:
     return Path(os.path.commonpath([path.parent for path in paths]))
 
 
-def _label_path(image: Path) -> Path:
-    parts = list(image.parts)
-    folders = [i for i, part in enumerate(parts[:-1]) if part == "images"]
-    if folders:
-        parts[folders[-1]] = "labels"
-    return Path(*parts).with_suffix(".txt")
-
-
-def _read_labels(path: Path, classes: int, report: Report | None) -> list[Row]:
-    rows = []
-    try:
-        for number, line in enumerate(_text_of(path).splitlines(), 1):
-            try:
-                rows += [_read_line(line.split(), f"{path}:{number}", classes)] if line.strip() else []
-            except InputError as error:
-                if report is None:
-                    raise
-                report(str(error))
-    except InputError as error:
-        if report is None:
-            raise
-        report(str(error))
-    return rows
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); write it again") from error
-
-
-def _read_line(fields: list[str], where: str, classes: int) -> Row:
-    try:
-        values = [float(field) for field in fields]
-    except ValueError:
-        raise InputError(f"{where}: {brief(' '.join(fields))} is not all numbers; write `class cx cy w h`") from None
-    if len(values) != 5 and (len(values) < 7 or len(values) % 2 == 0):
-        raise InputError(f"{where}: {len(values)} numbers; write `class cx cy w h`, or a class and 3 or more points")
-    label = values[0]
-    if label not in range(classes):
-        raise InputError(f"{where}: class {fields[0][:40]} is not one of the {classes} names (0..{classes - 1})")
-    if not all(math.isfinite(value) and -SLACK <= value <= 1 + SLACK for value in values[1:]):
-        raise InputError(f"{where}: coordinates must lie in 0..1 of the image's sides, got {' '.join(fields[1:9])}")
-    if len(values) == 5:
-        _, cx, cy, w, h = values
-        return int(label), cx - w / 2, cy - h / 2, w, h
-    xs, ys = values[1::2], values[2::2]
-    return int(label), min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+def _label_folder(images: Path) -> Path:
+    """Where the labels of the images in a folder lie: in .../labels/... for .../images/..., in whatever case; beside
+    the images where there is no such folder."""
+    parts = list(images.parts)
+    places = [i for i, part in enumerate(parts) if part.lower() in IMAGE_FOLDERS]
+    if not places:
+        return images
+    parts[places[-1]] = "labels"
+    usual = Path(*parts)
+    if usual.is_dir():
+        return usual
+    above = Path(*parts[: places[-1]])
+    for name in sorted(os.listdir(above)) if above.is_dir() else ():
+        other = Path(above, name, *parts[places[-1] + 1 :])
+        if name.lower() in ("labels", "label") and other.is_dir():
+            return other
+    return images if any(images.glob("*.txt")) else usual
 
 
 def _label_lines(index: AnnotationIndex, i: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from detection.data.check import CORNERS, find_flaws, holds_corners, leave_out, name_item
+from detection.data.check import CORNERS, find_flaws, holds_corners, leave_out, misread, name_item
 from detection.data.image import bits_in_use
 from detection.data.index import AnnotationIndex
 from detection.data.locate import Source
@@ -88,6 +88,7 @@ def read_parts(source: Source) -> tuple[Parts, Found]:
     for split in source.splits:
         try:
             parts[split] = source.read(split, None, lambda line, split=split: tell(split, line))  # type: ignore[misc]
+            found += [("reading", Item(split, f"{split}: {line}")) for line in parts[split].notes]
         except InputError as error:
             tell(split, str(error))
     return parts, found
@@ -102,6 +103,8 @@ def judge(parts: Parts, album: Album) -> Found:
         if holds_corners(index):  # one fault, not one of every box
             flaws["box outside"] = {}
             found.append(("corners", Item(split, f"{split}: {CORNERS}")))
+        elif absurd := misread(index):
+            found.append(("misread", Item(split, f"{split}: {absurd}")))
         for rule, rows in flaws.items():
             for row, complaint in rows.items():
                 found.append((rule, _flaw(split, index, rule, row, complaint)))

@@ -42,6 +42,7 @@ RULES = {
     ),
     "empty box": Rule("error", "empty boxes, often stray clicks", "draw them again or delete them", "left out"),
     "corners": Rule("error", "splits whose boxes are corners, x1 y1 x2 y2", "write x y width height, as COCO has it"),
+    "misread": Rule("error", "splits of which nearly all boxes are absurd", "check what the files mean"),
     "box outside": Rule("error", "boxes that stick out of their image", "correct them", "cut off at the edge"),
     "shared image": Rule(
         "warning",
@@ -70,6 +71,11 @@ RULES = {
     ),
     "class untrained": Rule(
         "warning", "classes that are tested but have no object to learn from", "add training objects", "left out"
+    ),
+    "reading": Rule(
+        "note",
+        "how the files were read: what was found, and what has one sensible meaning though it is written otherwise",
+        "right if each line says what is meant; else correct the files",
     ),
     "double class": Rule(
         "note", "pairs of boxes on one object (IoU above .9) with different classes", "see which class is right"

@@ -148,9 +148,10 @@ def _finding(finding: Finding) -> list[str]:
         by_split[item.split] = by_split.get(item.split, 0) + 1
     where = ", ".join(f"{count} in {split}" if split != "all" else f"{count}" for split, count in by_split.items())
     lines = [f"{rule.severity.upper():7}  {rule.title}: {where}"]
-    lines += [f"         {printable(item.text)[:300]}" for item in finding.items[:SHOWN]]
-    if len(finding.items) > SHOWN:
-        lines.append(f"         ... and {len(finding.items) - SHOWN} more")
+    shown = len(finding.items) if finding.rule == "reading" else SHOWN  # a line each, not a line an item
+    lines += [f"         {printable(item.text)[:300]}" for item in finding.items[:shown]]
+    if len(finding.items) > shown:
+        lines.append(f"         ... and {len(finding.items) - shown} more")
     fixed = f"; --fix: {rule.mended}" if rule.mended else ""
     return [*lines, f"         to mend: {rule.cure}{fixed}"]
 

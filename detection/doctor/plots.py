@@ -21,6 +21,8 @@ from detection.predict.draw import contact_sheet, draw
 
 CLASSES = 30
 """classes in the histogram; the rest are one bar"""
+BINS = 40
+"""at most, of objects in an image"""
 RULES_SHOWN, EXAMPLES = 8, 4
 """rows and columns of the sheet"""
 WIDTH = 480
@@ -36,13 +38,14 @@ def histograms(examination: Examination) -> bytes:
     axes = figure.subplots(2, 2)
     parts = {split: index for split, index in examination.parts.items() if len(index)}
     _classes(axes[0, 0], parts)
+    most = max((int(np.diff(index.offsets).max()) for index in parts.values()), default=0)
     for split, index in parts.items():
         sides = np.maximum(index.xywh[:, 2:], 1e-3)
         per_image = np.diff(index.offsets)
         style = {"histtype": "step", "linewidth": 1.6, "label": split, "density": True}
         axes[0, 1].hist(np.log2(np.sqrt(sides.prod(axis=1))), bins=np.arange(0, 12.1, 0.25), **style)
         axes[1, 0].hist(np.log2(sides[:, 1] / sides[:, 0]), bins=np.arange(-5, 5.1, 0.25), **style)
-        axes[1, 1].hist(per_image, bins=np.linspace(0, max(10, int(per_image.max())), 31), **style)
+        axes[1, 1].hist(per_image, bins=whole_bins(most), **style)
     axes[0, 1].set_xticks(range(0, 12, 2), [str(2**k) for k in range(0, 12, 2)])
     axes[1, 0].set_xticks(range(-4, 5, 2), ["1:16", "1:4", "1:1", "4:1", "16:1"])
     for axis, title in (
@@ -60,6 +63,13 @@ def histograms(examination: Examination) -> bytes:
         warnings.simplefilter("ignore")  # a letter that the font lacks shows as a box
         figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
+
+
+def whole_bins(largest: int) -> np.ndarray:
+    """Edges of bins over the whole numbers 0..largest: one a number while there are few, else of equal whole width, so
+    that every bin holds as many numbers as the next."""
+    width = max(1, -(-(max(10, largest) + 1) // BINS))
+    return np.arange(0, max(10, largest) + 1 + width, width) - 0.5
 
 
 def _classes(axis: Any, parts: dict[str, AnnotationIndex]) -> None:

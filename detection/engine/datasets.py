@@ -42,14 +42,14 @@ def find_data(config: Config) -> Source:
 def load_splits(config: Config) -> Splits:
     """Both splits of a training run. Without a validation split, part of the training split is held out."""
     source, dataset = find_data(config), config.dataset
-    train, notes = checked(source.read(dataset.train), config)
+    train, notes = read_checked(source, dataset.train, config)
     if dataset.val is None:
         return Splits(train, None, notes)
     if dataset.val in source.splits:
-        val, more = checked(source.read(dataset.val, train.class_names), config, needs_objects=False)
+        val, more = read_checked(source, dataset.val, config, train.class_names, needs_objects=False)
         if dataset.val_fraction != DatasetConfig().val_fraction:
             more.append(f"warning: dataset.val_fraction {dataset.val_fraction} has no effect: there is {dataset.val!r}")
-        return Splits(train, val, [*notes, *more])
+        return Splits(train, val, [*notes, *(line for line in more if line not in notes)])
     salt = dataset.val_salt
     if salt is None and config.resume:
         salt = stored_setting(Path(config.output), "dataset.val_salt")
@@ -62,12 +62,26 @@ def load_split(config: Config, split: str, classes: tuple[str, ...]) -> tuple[An
     """One split to evaluate on, with the classes of the model; a held-out part is the one held out in training."""
     source = find_data(config)
     if split in source.splits:
-        return checked(source.read(split, classes), config, needs_objects=False)
+        return read_checked(source, split, config, classes, needs_objects=False)
     if split == config.dataset.val:
         splits = load_splits(config)
         assert splits.val is not None
         return splits.val, splits.notes
     raise InputError(f"{config.data}: has no split {split!r}; there is {', '.join(source.splits)}")
+
+
+def read_checked(
+    source: Source, split: str, config: Config, classes: tuple[str, ...] | None = None, needs_objects: bool = True
+) -> tuple[AnnotationIndex, list[str]]:
+    """A split, read and checked by the policy `dataset.invalid`, and a line for each thing that a user should know:
+    how its files were read, and what was left out."""
+    flawed: list[str] = []
+    index = source.read(split, classes, flawed.append if config.dataset.invalid == "skip" else None)
+    notes = [line if line == source.found else f"{split}: {line}" for line in index.notes]
+    if flawed:
+        notes.append(f"{split}: {len(flawed)} items cannot be read, left out; the first: {flawed[0]}")
+    index, report = checked(index, config, needs_objects)
+    return index, [*notes, *report]
 
 
 def checked(index: AnnotationIndex, config: Config, needs_objects: bool = True) -> tuple[AnnotationIndex, list[str]]:

@@ -169,7 +169,8 @@ class Loop:
             waits = part < settings.splits - 1 and isinstance(self.model, nn.parallel.DistributedDataParallel)
             with self.model.no_sync() if waits else contextlib.nullcontext():  # type: ignore[operator]
                 amp = AMP_TYPES[settings.amp]
-                with torch.autocast(self.device.type, dtype=amp, enabled=amp is not None):
+                # Asked for only where it is on: torch 2.4 knows no autocast of mps at all.
+                with torch.autocast(self.device.type, dtype=amp) if amp else contextlib.nullcontext():
                     found = self.task.losses(self.model, batch)
                     total = torch.stack(list(found.losses.values())).sum()
                 self.scaler.scale(total / settings.splits).backward()

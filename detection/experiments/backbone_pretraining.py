@@ -38,7 +38,7 @@ NETS = ("vgg16", "vgg16_bn", "plain34", "resnet18", "resnet34", "resnet50", "res
 RATES = (0.1, 0.05, 0.02, 0.01)
 PROBE = 500
 """Iterations that a rate is tried for at first."""
-LEARNED = 0.1
+LEARNED = 0.05
 """How far below that of guessing, ln(classes), the held-out loss of a net must be that has begun to learn."""
 DOUBLINGS = 2
 """How often all rates are tried for twice as long where a net has learned with none of them."""

@@ -112,13 +112,15 @@ def test_flawed_data_is_skipped_counted_and_trained_on_when_asked(data, run, tmp
     assert (tmp_path / "run/best.pt").is_file()
 
 
-def test_an_xml_file_without_size_is_refused(shapes, run, tmp_path):
+def test_an_xml_file_without_size_and_image_to_take_it_from_is_refused(shapes, run, tmp_path):
     index = read_coco(shapes / "annotations/instances_train.json")
     write_voc(index, tmp_path / "voc")
     shutil.copytree(shapes / "train", tmp_path / "voc/JPEGImages")
     xml = tmp_path / "voc/Annotations/000002.xml"
     xml.write_text(xml.read_text().replace("size>", "sighs>"))
-    assert_refused(*run(f"--data={tmp_path / 'voc'}")[::2], "000002.xml", "has no <size>")
+    (tmp_path / "voc/JPEGImages/000002.jpg").unlink()
+    told = run(f"--data={tmp_path / 'voc'}", "--dataset.invalid=error")[::2]
+    assert_refused(*told, "000002.xml", "has no <size>, and no image")
     assert_nothing_half_written(tmp_path / "run")
 
 

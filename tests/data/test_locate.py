@@ -55,8 +55,8 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         locate(tmp_path / "gone")
     with pytest.raises(InputError, match="there is no such file or folder"):
         locate(tmp_path / ("x" * 5000))
-    with pytest.raises(InputError, match="unknown data format 'csv'; it can be auto, yolo, voc, coco"):
-        locate(tmp_path, "csv")
+    with pytest.raises(InputError, match="unknown data format 'tsv'; it can be auto, yolo, voc, coco"):
+        locate(tmp_path, "tsv")
     touch(tmp_path, "train.json")
     with pytest.raises(InputError, match="looked for PASCAL VOC"):
         locate(tmp_path, "voc")

@@ -55,7 +55,7 @@ def test_the_ways_to_name_a_split(tmp_path: Path, yaml: str) -> None:
     ("line", "message"),
     [
         ("0 0.5 0.5 0.1", "4 numbers"),
-        ("0 0.5 0.5 0.1 0.1 0.9", "6 numbers"),
+        ("0 0.5 0.5 0.1 0.1 0.9 0.9 0.9", "8 numbers"),
         ("2 0.5 0.5 0.1 0.1", "class 2 is not one of the 2 names"),
         ("0.5 0.5 0.5 0.1 0.1", "class 0.5 is not one of"),
         ("0 20 10 5 5", "coordinates must lie in 0..1"),

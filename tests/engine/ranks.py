@@ -37,7 +37,9 @@ def start(job, rank, port):
         if job["world"] > 1:
             ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": job["world"], "MASTER_PORT": port}
             os.environ.update({k: str(v) for k, v in ranks.items()}, MASTER_ADDR="127.0.0.1")
-            os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # this process holds the store, as torchrun does
+            # This process holds the store, as torchrun does.
+            os.environ |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+            os.environ["TORCHELASTIC_RUN_ID"] = job["name"]
         status = main(job["arguments"])
     finally:
         sys.stdout.flush(), sys.stderr.flush()

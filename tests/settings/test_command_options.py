@@ -23,6 +23,7 @@ PREDICT = f"{IMAGES} {RUN} --score=0.01 --output={{out}}"
 COMPARE = "{run} {second} --resamples=10 --output={out}"
 CLASSIFY = "{classifier}/best.pt --output={out}/errors.json --workers=0"
 LOOK = "{classifier}/best.pt --workers=0 --results={out}"
+CONVERT = "--data={data} --to=yolo {out}/data"
 NETS = "cifar_plain8 cifar_resnet8"
 SHORT = "--data={classes} --train.iterations=2 --train.batch=6 --net.width=4 --input.augment=pad --input.crop=16"
 DEGRADE = f"{SHORT} --input.pad=2 --input.workers=0 --evaluate.view=whole --output={{out}}/runs --results={{out}}"
@@ -163,6 +164,13 @@ EFFECTS = {
         "--json": more("--data={data}", "--json={out}/check.json", shows="names"),
         "--output": more("--data={data}", "--output={out}", shows="names"),
         "--fix": more("--data={data}", "--fix={out}", shows="names"),
+    },
+    "convert": {
+        "output": Other(CONVERT, CONVERT.replace("{out}", "{out}/deeper"), "names"),
+        "--data": Other(CONVERT, CONVERT.replace("{data}", "{other}"), "told"),
+        "--to": Other(CONVERT, CONVERT.replace("yolo", "voc"), "names"),
+        "--format": more(CONVERT, "--format=yolo", shows="status"),
+        "--images": more(CONVERT, "--images={classes}/train", shows="told"),
     },
     "degradation": {
         "--nets": more(DEGRADE, f"--nets {NETS}", "--nets cifar_plain8", shows="degradation.md"),

@@ -1,0 +1,61 @@
+"""A dataset in another format, images and all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from detection.data.index import AnnotationIndex
+from detection.data.locate import Source
+from detection.doctor.classes import united
+from detection.doctor.copies import unions
+from detection.doctor.examine import read_parts
+from detection.doctor.folders import WRITERS, appearing_whole, refuse_place
+from detection.errors import InputError
+
+
+def convert(source: Source, format: str, out: Path) -> list[str]:
+    """Write all splits of a dataset into the new folder `out` in `format`, a key of WRITERS; returns a line for each
+    split and for whatever is left out or has no word in the format.
+
+    Raises InputError where `out` holds something or lies in the dataset, and where no split can be read.
+    """
+    refuse_place(Path(source.root), out)
+    parts, found = read_parts(source)
+    if not parts:
+        raise InputError(found[0][1].text)
+    together = unions(parts)
+    parts = united({split: index for split, index in parts.items() if split not in together})
+    lines = []
+    for split, index in parts.items():
+        there = np.array([os.path.isfile(index.path(i)) for i in range(len(index))], dtype=bool)
+        if not there.all():
+            first = index.file_names[int(np.argmin(there))].decode()
+            lines.append(f"{split}: {int((~there).sum())} images are not there, left out; the first: {first}")
+            parts[split] = index.select_images(np.flatnonzero(there))
+    flawed = [item.text for rule, item in found if rule == "structure"]
+    if flawed:
+        lines.append(f"{len(flawed)} items cannot be read, left out; the first: {flawed[0]}")
+    lines += [item.text for rule, item in found if rule == "reading"]
+    for what, count in _lost(parts.values(), format).items():
+        if count:
+            lines.append(f"{count} {what}")
+    with appearing_whole(out) as folder:
+        WRITERS[format](parts, together, folder)
+    return [*lines, *(f"{split}: {len(index)} images, {len(index.xywh)} objects" for split, index in parts.items())]
+
+
+def _lost(parts: Collection[AnnotationIndex], format: str) -> dict[str, int]:
+    """What the format has no word for, and how often it is there."""
+    crowds, difficult = (sum(int(getattr(index, name).sum()) for index in parts) for name in ("crowd", "difficult"))
+    return {
+        "coco": {"difficult objects become ordinary ones: COCO has no word for them": difficult},
+        "voc": {"crowds become difficult objects: VOC has no word for them": crowds},
+        "yolo": {
+            "crowds are left out: YOLO has no word for them": crowds,
+            "difficult objects become ordinary ones: YOLO has no word for them": difficult,
+        },
+    }[format]

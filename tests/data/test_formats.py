@@ -1,0 +1,303 @@
+"""Each further format, written here as its tool writes it, is read as what was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trees
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from trees import HEIGHT, WIDTH, corners, save
+
+from backbones.printable import printable
+from detection.data.locate import locate
+from detection.errors import InputError
+
+Things = dict[str, list[tuple[str, list[int]]]]
+Writer = Callable[[Path, Things], None]
+
+
+def each(data: Things) -> list[tuple[str, str, list[int]]]:
+    return [(stem, name, box) for stem, things in data.items() for name, box in things]
+
+
+def csv_of_tensorflow(root: Path, data: Things) -> None:
+    rows = [f"{s}.png,{WIDTH},{HEIGHT},{n},{','.join(map(str, corners(b)))}" for s, n, b in each(data)]
+    save(root / "train_labels.csv", "\n".join(["filename,width,height,class,xmin,ymin,xmax,ymax", *rows]))
+
+
+def csv_of_retinanet(root: Path, data: Things) -> None:
+    rows = [f"/home/x/{s}.png,{','.join(map(str, corners(b)))},{n}" for s, n, b in each(data)]
+    save(root / "boxes.csv", "\n".join(rows + [f"/home/x/{s}.png,,,,," for s, things in data.items() if not things]))
+
+
+def csv_with_semicolons(root: Path, data: Things) -> None:
+    rows = [f"{n};{b[0]};{b[1]};{b[2]};{b[3]};images\\{s}.png" for s, n, b in each(data)]
+    save(root / "boxes.csv", "\ufefflabel_name;bbox_x;bbox_y;bbox_width;bbox_height;image_name\n" + "\n".join(rows))
+
+
+def csv_of_open_images(root: Path, data: Things) -> None:
+    rows = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf\n"
+    for stem, name, box in each(data):
+        x1, y1, x2, y2 = corners(box)
+        shares = f"{x1 / WIDTH:.9f},{x2 / WIDTH:.9f},{y1 / HEIGHT:.9f},{y2 / HEIGHT:.9f}"
+        rows += f"{stem},xclick,/m/{name},1,{shares},0,0,0\n"
+    save(root / "oidv6-train-annotations-bbox.csv", rows)
+    save(root / "class-descriptions-boxable.csv", "/m/cat,cat\n/m/dog,dog\n")
+
+
+def labelme(root: Path, data: Things) -> None:
+    for stem, things in data.items():
+        shapes = []
+        for name, box in things:
+            x1, y1, x2, y2 = corners(box)
+            shapes.append({"label": name, "shape_type": "rectangle", "points": [[x2, y1], [x1, y2]]})
+        content = {"shapes": shapes, "imagePath": f"..\\img\\{stem}.png", "imageHeight": HEIGHT, "imageWidth": WIDTH}
+        save(root / "json" / f"{stem}.json", content)
+
+
+def createml(root: Path, data: Things) -> None:
+    def entry(name: str, box: list[int]) -> dict[str, Any]:
+        x, y, w, h = box
+        return {"label": name, "coordinates": {"x": x + w / 2, "y": y + h / 2, "width": w, "height": h}}
+
+    items = [{"image": f"{s}.png", "annotations": [entry(*thing) for thing in things]} for s, things in data.items()]
+    save(root / "_annotations.createml.json", items)
+
+
+def via(root: Path, data: Things) -> None:
+    def region(name: str, box: list[int]) -> dict[str, Any]:
+        shape = dict(zip(("x", "y", "width", "height"), box))
+        return {"shape_attributes": {"name": "rect", **shape}, "region_attributes": {"class": name, "note": "x"}}
+
+    content = {
+        f"{s}.png123": {"filename": f"{s}.png", "size": 123, "regions": [region(*thing) for thing in things]}
+        for s, things in data.items()
+    }
+    save(root / "via_project.json", {"_via_settings": {}, "_via_img_metadata": content})
+
+
+def label_studio(root: Path, data: Things) -> None:
+    def result(name: str, box: list[int]) -> dict[str, Any]:
+        x, y, w, h = box
+        value = {"x": 100 * x / WIDTH, "y": 100 * y / HEIGHT, "width": 100 * w / WIDTH, "height": 100 * h / HEIGHT}
+        size = {"original_width": WIDTH, "original_height": HEIGHT, "type": "rectanglelabels"}
+        return {**size, "value": {**value, "rotation": 0, "rectanglelabels": [name]}}
+
+    tasks = [
+        {
+            "id": k,
+            "data": {"image": f"/data/upload/1/0123abcd-{stem}.png"},
+            "annotations": [{"was_cancelled": False, "result": [result(*thing) for thing in things]}],
+        }
+        for k, (stem, things) in enumerate(data.items())
+    ]
+    save(root / "project-1.json", tasks)
+
+
+def label_studio_min(root: Path, data: Things) -> None:
+    label_studio(root, data)
+    tasks = json.loads((root / "project-1.json").read_text())
+    flat = [
+        {
+            "id": task["id"],
+            "image": task["data"]["image"],
+            "annotation_id": 1,
+            "label": [{**r["value"], **{k: r[k] for k in r if k != "value"}} for r in task["annotations"][0]["result"]],
+        }
+        for task in tasks
+    ]
+    save(root / "project-1.json", flat)
+
+
+def cvat(root: Path, data: Things) -> None:
+    text = "<annotations><version>1.1</version>"
+    for k, (stem, things) in enumerate(data.items()):
+        text += f'<image id="{k}" name="some/{stem}.png" width="{WIDTH}" height="{HEIGHT}">'
+        for name, box in things:
+            sides = " ".join(f'{side}="{value}"' for side, value in zip(("xtl", "ytl", "xbr", "ybr"), corners(box)))
+            text += f'<box label="{name}" occluded="0" {sides}></box>'
+        text += "</image>"
+    save(root / "annotations.xml", text + "</annotations>")
+
+
+def huggingface(root: Path, data: Things) -> None:
+    rows = [
+        {"file_name": f"{s}.png", "objects": {"bbox": [b for _, b in things], "categories": [n for n, _ in things]}}
+        for s, things in data.items()
+    ]
+    save(root / "img/metadata.jsonl", "\n".join(map(json.dumps, rows)))
+
+
+def supervisely(root: Path, data: Things) -> None:
+    for stem, things in data.items():
+        objects = []
+        for name, box in things:
+            x1, y1, x2, y2 = corners(box)
+            points = {"exterior": [[x1, y1], [x2, y2]], "interior": []}
+            objects.append({"classTitle": name, "geometryType": "rectangle", "points": points})
+        content = {"description": "", "size": {"height": HEIGHT, "width": WIDTH}, "objects": objects}
+        save(root / "ann" / f"{stem}.png.json", content)
+    save(root / "meta.json", {"classes": [], "tags": []})
+
+
+def datumaro(root: Path, data: Things) -> None:
+    names = sorted({name for _, name, _ in each(data)})
+    items = [
+        {
+            "id": stem,
+            "annotations": [{"type": "bbox", "label_id": names.index(n), "bbox": box} for n, box in things],
+            "image": {"path": f"{stem}.png", "size": [HEIGHT, WIDTH]},
+        }
+        for stem, things in data.items()
+    ]
+    labels = {"label": {"labels": [{"name": name} for name in names]}}
+    save(root / "annotations/default.json", {"info": {}, "categories": labels, "items": items})
+
+
+def wider(root: Path, data: Things) -> None:
+    text = ""
+    for stem, things in data.items():
+        rows = [" ".join(map(str, [*box, 0, 0, 0, 0, 0, 0])) for _, box in things] or ["0 0 0 0 0 0 0 0 0 0"]
+        text += "\n".join([f"0--Parade/{stem}.png", str(len(things)), *rows]) + "\n"
+    save(root / "wider_face_split/wider_face_train_bbx_gt.txt", text)
+
+
+WRITERS: list[Writer] = [
+    csv_of_tensorflow, csv_of_retinanet, csv_with_semicolons, csv_of_open_images, labelme, createml, via, label_studio,
+    label_studio_min, cvat, huggingface, supervisely, datumaro, wider,
+]  # fmt: skip
+
+box = st.tuples(st.integers(0, 60), st.integers(0, 40), st.integers(1, 20), st.integers(1, 20)).map(list)
+things = st.lists(st.tuples(st.sampled_from(["cat", "dog"]), box), max_size=3)
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(one=things.filter(bool), two=things)
+def test_what_is_written_is_read(
+    write: Writer, tmp_path_factory: pytest.TempPathFactory, one: list[Any], two: list[Any]
+) -> None:
+    root = tmp_path_factory.mktemp("set")
+    data = {"a": one, "b": two}
+    trees.pictures(root / "img", "ab")
+    write(root, data)
+    rename = {"cat": "face", "dog": "face"} if write is wider else {}
+    found, notes = trees.read(root)
+    assert "found " in notes
+    assert set(found) == {"a", "b"}
+    for stem, wanted in data.items():
+        assert [name for name, _ in found[stem]] == [rename.get(name, name) for name, _ in wanted]
+        for (_, got), (_, want) in zip(found[stem], wanted, strict=True):
+            assert got == pytest.approx(want, abs=1e-3)
+
+
+JUNK = [None, True, -1, 1e400, float("nan"), "", "\x1b[31m", [], {}, [[1]], {"a": 1}, 10**30, "../../x", "\ud800"]
+
+
+def damage(value: Any, path: list[int], junk: Any) -> Any:
+    """The value with `junk` in the place that `path` leads to."""
+    if not path or not isinstance(value, dict | list) or not value:
+        return junk
+    keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+    key = keys[path[0] % len(keys)]
+    value[key] = damage(value[key], path[1:], junk)
+    return value
+
+
+@pytest.mark.parametrize("write", [labelme, createml, via, label_studio, huggingface, supervisely, datumaro])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.lists(st.integers(0, 9), min_size=1, max_size=9), junk=st.sampled_from(JUNK), lenient=st.booleans())
+def test_anything_in_any_place_is_read_or_refused_in_a_line(
+    write: Writer, tmp_path_factory: pytest.TempPathFactory, path: list[int], junk: Any, lenient: bool
+) -> None:
+    root = tmp_path_factory.mktemp("set")
+    trees.pictures(root / "img")
+    write(root, trees.TRUTH)
+    file = next(p for p in sorted(root.rglob("*.json*")) if p.name != "meta.json")
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(json.dumps(damage(json.loads(line), path, junk)) for line in lines))
+    told: list[str] = []
+    try:
+        index = locate(root).read("train", report=told.append if lenient else None)
+    except InputError as error:
+        told.append(str(error))
+    else:
+        assert np.isfinite(index.xywh).all() and (index.sizes >= 1).all()
+    assert all(line == printable(line) for line in told)
+
+
+@pytest.mark.parametrize("write", [csv_of_tensorflow, createml, via, label_studio, cvat, huggingface, datumaro])
+def test_a_file_alone_is_a_dataset_too(write: Writer, tmp_path: Path) -> None:
+    trees.pictures(tmp_path / "img")
+    write(tmp_path, trees.TRUTH)
+    (file,) = (path for path in tmp_path.rglob("*.*") if path.suffix != ".png")
+    assert trees.read(file)[0] == trees.truth()
+
+
+def test_splits_of_a_table_share_no_image(tmp_path: Path) -> None:
+    """An image without a row has no objects, unless the table of another split has it."""
+    trees.pictures(tmp_path / "images", "abcd")
+    for name, stem in (("train", "a"), ("val", "b")):
+        x1, y1, x2, y2 = corners(trees.TRUTH[stem][0][1])
+        head = "image,label,x1,y1,x2,y2"
+        save(tmp_path / f"{name}.csv", f"{head}\n{stem}.png,{trees.TRUTH[stem][0][0]},{x2},{y1},{x1},{y2}\n")
+    found, notes = trees.read(tmp_path)
+    assert set(found) == {"a", "c", "d"} and found["a"] == trees.truth()["a"][:1]
+    assert "2 images have no row" in notes and "1 boxes had their corners in the wrong order" in notes
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("image_id,x0,y0,x1,y1,name", "a,4,6,24,36,cat"),
+        ("File Name\tLeft\tTop\tRight\tBottom\tClass", "a.png\t4\t6\t24\t36\tcat"),
+        ("image,x_min,y_min,width,height,label", "a.png,4,6,20,30,cat"),
+        ("path,left,top,width,height,category,image_width,image_height", "D:\\x\\a.png,4,6,20,30,cat,80,60"),
+        ("filename,label,bbox", '"a.png",cat,"[4.0, 6.0, 20.0, 30.0]"'),
+        ("width,height,xmax,xmin,ymax,ymin,class,filename,more", "80,60,24,4,36,6,cat,a.png,x"),
+    ],
+)
+def test_columns_of_a_table_go_by_their_names(tmp_path: Path, header: str, row: str) -> None:
+    trees.pictures(tmp_path, "a")
+    save(tmp_path / "boxes.csv", f"{header}\n{row}\n")
+    assert trees.read(tmp_path)[0] == {"a": trees.truth()["a"][:1]}
+
+
+def test_turned_boxes_become_their_extent(tmp_path: Path) -> None:
+    trees.pictures(tmp_path, "a")
+    box = '<box label="cat" rotation="90" xtl="20" ytl="20" xbr="40" ybr="30"/>'
+    save(tmp_path / "x.xml", f'<annotations><image name="a.png" width="80" height="60">{box}</image></annotations>')
+    assert trees.read(tmp_path)[0] == {"a": [("cat", [25, 15, 10, 20])]}
+    (tmp_path / "x.xml").unlink()
+    value = {"x": 50, "y": 50, "width": 25, "height": 10, "rotation": 90, "rectanglelabels": ["cat"]}
+    result = {"original_width": 80, "original_height": 60, "value": value}
+    save(tmp_path / "x.json", [{"data": {"image": "a.png"}, "annotations": [{"result": [result]}]}])
+    assert trees.read(tmp_path)[0] == {"a": [("cat", [34, 30, 6, 20])]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "filename,class,xmin,ymin,xmax,ymax\na.png,cat,1,x,3,4\n", "a.csv:2: the box is"),
+        ("a.csv", "filename,class,xmin,ymin,xmax,ymax\na.png,cat\n", "a.csv:2: has 2 cells"),
+        ("x.json", [{"image": "a.png", "annotations": [{"label": "cat"}]}], "has no coordinates"),
+        ("metadata.jsonl", '{"file_name": "a.png", "objects": {"bbox": [[1, 2, 3, 4]]}}', r"jsonl:1: must have"),
+        ("x.xml", "<annotations><track/></annotations>", "tracks of a video"),
+        (
+            "x.json",
+            [{"id": 4, "data": {"image": "a.png"}, "annotations": [{"result": []}, {"result": []}]}],
+            "task 4: has 2 annotations, by several people",
+        ),
+    ],
+)
+def test_a_flaw_is_named_with_file_and_item(tmp_path: Path, name: str, content: Any, message: str) -> None:
+    trees.pictures(tmp_path, "a")
+    save(tmp_path / name, content)
+    with pytest.raises(InputError, match=message):
+        locate(tmp_path).read("train")
