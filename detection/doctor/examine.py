@@ -18,7 +18,6 @@ from detection.doctor.findings import SEVERITIES, Finding, Item, grouped, image_
 from detection.doctor.pictures import Album
 from detection.engine.anchors import Anchors, input_scale, recall, usual_anchors
 from detection.engine.choose import METRIC_LIMIT, choose_anchors, choose_sides
-from detection.engine.hardware import Hardware
 from detection.errors import InputError
 
 WIDE_GREY = (".png", ".tif", ".tiff", ".pgm")

@@ -48,9 +48,7 @@ class Anchors:
 def usual_anchors(architecture: str, short_side: int, long_side: int) -> Anchors:
     """A config's defaults for an architecture of the schema."""
     pyramid = architecture == "fpn"
-    sizes, strides = (
-        (PYRAMID_SIZES, PYRAMID_STRIDES) if pyramid else (SINGLE_MAP_SIZES, SINGLE_MAP_STRIDES)
-    )
+    sizes, strides = (PYRAMID_SIZES, PYRAMID_STRIDES) if pyramid else (SINGLE_MAP_SIZES, SINGLE_MAP_STRIDES)
     return Anchors(sizes, USUAL_RATIOS, strides, short_side, long_side)
 
 
