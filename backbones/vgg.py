@@ -101,7 +101,9 @@ class VGG16(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         if classifies:
-            nn.init.normal_(self.classifier[-1].weight, std=0.01)
+            last = self.classifier[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.normal_(last.weight, std=0.01)
 
     def feature_maps(self, x: Tensor) -> list[Tensor]:
         """conv5_3 after its ReLU."""

@@ -94,7 +94,7 @@ def says_first(message: str) -> bool:
     if not _stores and "TORCHELASTIC_RUN_ID" in os.environ:
         # Before the group: all processes of a machine read the same command line and the same files.
         return os.environ.get("LOCAL_RANK", "0") == "0"
-    if not _stores or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+    if not _stores or "TORCHELASTIC_RUN_ID" not in os.environ:
         return True
     key = f"said {hashlib.sha256(message.encode()).hexdigest()}"
     try:

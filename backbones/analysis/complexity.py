@@ -72,9 +72,6 @@ since. VGG-16's multiply-adds leave out its fully connected layers, 0.12 more. T
 their first 1x1 (`make_net(..., stride_in_1x1=True)`): 3.86, 7.57 and 11.28 there; torchvision's 3x3 costs 4.09 for the
 50."""
 
-SHAPES_ONLY = "meta" if hasattr(torch, "accelerator") else "cpu"
-"""Where a net computes shapes alone. The rematerialisation of torch 2.4 and 2.5 knows no such device."""
-
 
 def complexity(net: Net, size: int | tuple[int, int]) -> Complexity:
     """The cost of `net` for images of `size` (height, width), an int for a square. `net` is not touched.
@@ -86,10 +83,10 @@ def complexity(net: Net, size: int | tuple[int, int]) -> Complexity:
     stages = [sum(within(name, modules) for name in blocks) for modules in stages_of(net).values()]
     # Two images and three: batch norm refuses one whose last map is a single pixel, and the difference leaves out
     # what is kept once for a batch.
-    twin = copy.deepcopy(net).to(SHAPES_ONLY, torch.float32).train()
+    twin = copy.deepcopy(net).to("meta", torch.float32).train()
     with FlopCounterMode(display=False) as counter:
-        kept_for_two = _kept_bytes(twin, torch.zeros(2, 3, *size, device=SHAPES_ONLY))
-    kept_for_three = _kept_bytes(twin, torch.zeros(3, 3, *size, device=SHAPES_ONLY))
+        kept_for_two = _kept_bytes(twin, torch.empty(2, 3, *size, device="meta"))
+    kept_for_three = _kept_bytes(twin, torch.empty(3, 3, *size, device="meta"))
     return Complexity(
         depth=len(main_path(net)),
         blocks=tuple(count for count in stages if count),

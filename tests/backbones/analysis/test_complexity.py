@@ -50,6 +50,7 @@ def test_kept_activations_equal_a_count_by_hand():
     assert complexity(make_net("cifar_resnet8", 10, width=4), (16, 24)).training_bytes == 4 * by_hand
 
 
+@pytest.mark.skipif(not hasattr(torch, "accelerator"), reason="before 2.6, torch rematerialises no shapes alone")
 def test_rematerialisation_keeps_less_and_computes_the_same():
     kept, again = (complexity(build("cifar_resnet56", rematerialise=flag), 32) for flag in (False, True))
     assert again.training_bytes < kept.training_bytes / 4
