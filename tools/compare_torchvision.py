@@ -23,7 +23,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 from backbones.pretrained import read_state
 from detection.atomic import write_atomically
-from detection.config.read import config_parser, read_config, to_yaml
+from detection.config.read import read_config, to_yaml
 from detection.config.schema import Config
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.order import EvaluationOrder, TrainingOrder
@@ -92,9 +92,7 @@ def _save(folder: Path, model: nn.Module, name: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    description = "Train torchvision's FasterRCNN as `frcnn train` trains ours."
-    parser = config_parser("compare_torchvision.py", description, Config)
-    config = read_config(parser, arguments, Config)
+    config = read_config(arguments, Config)
     splits = load_splits(config)
     assert splits.val is not None, "the comparison needs a validation split"
     torch.manual_seed(config.seed)

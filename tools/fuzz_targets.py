@@ -21,7 +21,7 @@ from PIL import Image
 from backbones.pretrained import WeightsError, read_state
 from detection import checkpoint
 from detection.cli.main import main as frcnn
-from detection.config.read import config_parser, read_config, to_dict
+from detection.config.read import read_config, to_dict
 from detection.config.schema import Config
 from detection.data.check import check_index
 from detection.data.coco import read_coco, write_coco
@@ -240,7 +240,7 @@ def config(originals: Originals, folder: Path, draw: random.Random) -> Read:
     file = folder / "damaged.yaml"
     content = yaml.safe_dump(to_dict(originals.config), sort_keys=False).encode()
     file.write_bytes(_damage_yaml(content, draw) if draw.random() < 0.6 else damage_bytes(content, draw))
-    return lambda: read_config(config_parser("frcnn", "", Config), ["--config", str(file)], Config)
+    return lambda: read_config(["--config", str(file)], Config)
 
 
 def _damage_yaml(content: bytes, draw: random.Random) -> bytes:

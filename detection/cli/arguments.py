@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from typing import NoReturn
 
 from detection.errors import InputError
@@ -16,6 +17,12 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog=program, description=description, formatter_class=formatter, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
+        word = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0]
+        if message.startswith("unrecognized arguments: -"):
+            names = [name for action in self._actions for name in action.option_strings]
+            near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+            hint = f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
+            raise InputError(f"{word}: there is no such option; {hint}")
         raise InputError(f"{message}; see {self.prog} --help")
 
 

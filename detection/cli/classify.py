@@ -12,10 +12,10 @@ checkpoint of `frcnn pretrain` brings its data and its view; NET=FILE, such as c
 weights."""
 
 UNUSED = {
-    "whole": "short_side crop scales",
+    "whole": "size crop scales",
     "1-crop": "scales",
     "10-crop": "scales",
-    "multi-scale": "short_side crop",
+    "multi-scale": "size crop",
 }
 """Options that a view has no use for."""
 
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     device = parallel.choose_device(args.device)
     classifiers = [load_classifier(source, device) for source in args.classifiers]
     images = images_for(classifiers, args.data, args.split)
-    view = view_for(classifiers[0], args.view, args.short_side, args.crop, args.scales)
+    view = view_for(classifiers[0], args.view, args.size, args.crop, args.scales)
     refuse_unused(parser, args, UNUSED[view.name], f"on the view {view.name}")
     scores = {
         source: scores_of(classifier, images, view, args.batch, args.workers)
@@ -63,7 +63,7 @@ def _parser() -> Parser:
     parser.add_argument("--data", help="images of classes; default those of the first checkpoint")
     parser.add_argument("--split", help="split of it; default test where there is one, else val")
     parser.add_argument("--view", choices=["whole", "1-crop", "10-crop", "multi-scale"], help="default as in training")
-    parser.add_argument("--short_side", type=at_least(8), help="shorter side that crops are taken from, pixels")
+    parser.add_argument("--size", type=at_least(8), help="shorter side that crops are taken from, pixels")
     parser.add_argument("--crop", type=at_least(8), help="side of the crops, pixels")
     parser.add_argument("--scales", type=at_least(8), nargs="+", help="shorter sides of multi-scale testing, pixels")
     parser.add_argument("--batch", type=at_least(1), default=100, help="images at once")

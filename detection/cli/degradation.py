@@ -5,7 +5,7 @@ from __future__ import annotations
 from detection.cli.arguments import Parser
 from detection.cli.experiment import add_results, command, follow
 from detection.config.pretrain import PretrainConfig
-from detection.config.read import config_parser, read_config
+from detection.config.read import read_config
 
 DESCRIPTION = """Train nets of several depths with one recipe and draw their training and test errors on one figure.
 Runs lie in OUTPUT/NET and are gone on with, finished ones at once. All settings of `frcnn pretrain` may follow."""
@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--nets", nargs="+", required=True, help="such as cifar_plain20 cifar_resnet20")
     add_results(parser)
     args, settings = parser.parse_known_args(arguments)
-    config = read_config(config_parser("frcnn degradation", DESCRIPTION, PretrainConfig), settings, PretrainConfig)
+    config = read_config(settings, PretrainConfig)
 
     from detection.experiments.degradation import degradation
 

@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     if args.predictions is not None:
         if improves(args):
             raise InputError("--predictions: improvements at test time need a model; give --checkpoint FILE instead")
-        unused = "batch short_side device processes precision grey_bits compiled workers"
+        unused = "batch size device processes precision grey_bits compiled workers"
         refuse_unused(parser, args, unused, "on --predictions, which have no model")
         return _predictions(args)
     return _checkpoint(args, arguments)
@@ -67,7 +67,7 @@ def _parser() -> Parser:
     parser.add_argument("--metric", choices=["coco", "voc"], default="coco", help="COCO's 12 numbers, or VOC's AP")
     parser.add_argument("--backend", choices=["hotcoco", "pycocotools"], default="hotcoco", help="COCO evaluation by")
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once; padding moves results a little")
-    parser.add_argument("--short_side", type=at_least(32), help="input size in pixels; default as in training")
+    parser.add_argument("--size", type=at_least(32), help="input size in pixels; default as in training")
     parser.add_argument(
         "--max-detections", type=at_least(11), help="an image and class that count, also above COCO's limit of 100"
     )
@@ -121,7 +121,7 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
     try:
         detectors, config = load_detectors(args, device)
         tell_of_compilation(args)
-        detectors = [detector.at(args.short_side) for detector in detectors]
+        detectors = [detector.at(args.size) for detector in detectors]
         detectors = [replace(d, model=prepare(d.model, args.compiled)) for d in detectors]
         if args.grey_bits:
             detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]

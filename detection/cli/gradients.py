@@ -5,7 +5,7 @@ from __future__ import annotations
 from detection.cli.arguments import Parser, at_least
 from detection.cli.experiment import add_results, command, follow, named
 from detection.config.pretrain import PretrainConfig
-from detection.config.read import config_parser, read_config
+from detection.config.read import read_config
 
 DESCRIPTION = """Norms of the gradients of nets: by name (cifar_plain56) from random weights and along a training of
 --train.iterations, as best.pt or NET=FILE of trained ones. All settings of `frcnn pretrain` may follow."""
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     args, settings = parser.parse_known_args(arguments)
     if not args.nets and not args.trained:
         parser.error("give --nets or --trained")
-    config = read_config(config_parser("frcnn gradients", DESCRIPTION, PretrainConfig), settings, PretrainConfig)
+    config = read_config(settings, PretrainConfig)
 
     from detection import parallel
     from detection.engine.class_images import load_class_splits

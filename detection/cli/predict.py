@@ -85,7 +85,7 @@ def _detector(args: argparse.Namespace, device: torch.device) -> Detector | Impr
     from detection.predict.prepare import prepare
 
     detectors, _ = load_detectors(args, device)
-    detectors = [detector.at(args.short_side) for detector in detectors]
+    detectors = [detector.at(args.size) for detector in detectors]
     if parallel.rank() == 0:
         print(f"input: {size_text(detectors[0])}")
     tell_of_compilation(args)
@@ -102,7 +102,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     from detection.checkpoint import digest
     from detection.export.folder import read_export
 
-    names = ("score", "short_side", "batch", "invalid", "precision", "compiled", "grey_bits", *IMPROVEMENTS)
+    names = ("score", "size", "batch", "invalid", "precision", "compiled", "grey_bits", *IMPROVEMENTS)
     known = [
         f"{digest(path / 'model.pt')} {read_export(path)}" if path.is_dir() else digest(path)
         for path in args.checkpoint
@@ -197,7 +197,7 @@ def _parser() -> Parser:
     parser.add_argument("--output", type=Path, default=Path("runs/predict"), help="folder to write into")
     parser.add_argument("--score", type=share, default=0.5, help="least score of a detection")
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once")
-    parser.add_argument("--short_side", type=at_least(32), help="input size in pixels; default as in training")
+    parser.add_argument("--size", type=at_least(32), help="input size in pixels; default as in training")
     add_running(parser)
     parser.add_argument(
         "--workers", type=at_least(1), help=f"threads that decode; default by cores, at most {DECODERS}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from detection.config.ranges import ranged
 from detection.config.training import TrainConfig
 
 
@@ -16,7 +17,7 @@ class ClassDatasetConfig:
     """split to learn from"""
     val: str | None = "val"
     """split for validation; where the data has none of this name, images of the training split are held out"""
-    hold_out: int | None = None
+    hold_out: int | None = ranged(None, "[1, inf)")
     """images held out when there is no validation split; default a tenth"""
     hold_out_salt: int | None = None
     """with the content of an image decides whether it is held out; default the seed that the run begins with"""
@@ -30,17 +31,17 @@ class CropConfig:
 
     augment: Literal["scale", "area", "pad"] = "scale"
     """scale: shorter side drawn from `short_sides`, random crop; area: random share of the picture; pad: CIFAR's"""
-    crop: int = 224
+    crop: int = ranged(224, "[8, inf)")
     """side of the network's input, pixels"""
-    short_sides: list[int] = field(default_factory=lambda: [256, 480])
+    short_sides: list[int] = ranged([256, 480], "[1, inf)")
     """smallest and largest shorter side, pixels (augment scale)"""
-    pad: int = 4
+    pad: int = ranged(4, "[0, inf)")
     """pixels added on each side before the crop (augment pad)"""
     flip: bool = True
     """half of the images are mirrored"""
-    pca: float = 0.1
+    pca: float = ranged(0.1, "[0, inf)")
     """standard deviation of the colour augmentation along ImageNet's principal components; 0: off"""
-    workers: int | None = None
+    workers: int | None = ranged(None, "[0, inf)")
     """processes that load images, where they are not held in memory; default by cores and device"""
 
 
@@ -52,7 +53,7 @@ class NetConfig:
     """resnet18 to resnet152, plain18 to plain152, vgg16, vgg16_bn, or cifar_resnetN and cifar_plainN with N = 6n+2"""
     shortcut: Literal["A", "B", "C"] | None = None
     """A: zero-padded identity, B: projection where the size changes, C: all projections; default A for CIFAR, else B"""
-    width: int | None = None
+    width: int | None = ranged(None, "[1, inf)")
     """channels of the stem, for vgg16 of conv1_x; default 64, for CIFAR 16"""
     norm: Literal["batch", "sync", "group"] = "batch"
     """norm after each convolution; vgg16 has none"""
@@ -68,21 +69,21 @@ class NetConfig:
 class ClassifierTrainConfig(TrainConfig):
     """Optimisation, and how often it is looked at."""
 
-    batch: int = 256
+    batch: int = ranged(256, "[1, inf)")
     """images an optimiser step sees, over all processes and accumulation steps"""
-    lr: float = 0.1
+    lr: float = ranged(0.1, "(0, inf)")
     """learning rate at this batch size"""
-    norm_decay: float = 1e-4
+    norm_decay: float = ranged(1e-4, "[0, inf)")
     """weight decay of norm layers' parameters"""
-    steps: list[float] = field(default_factory=lambda: [0.5, 0.75])
+    steps: list[float] = ranged([0.5, 0.75], "(0, 1)")
     """shares of the run after which the rate drops"""
-    warmup: int = 0
+    warmup: int = ranged(0, "[0, inf)")
     """iterations of linear warm-up; cut to a quarter of a short run"""
-    warmup_factor: float = 0.1
+    warmup_factor: float = ranged(0.1, "[0, inf)")
     """rate at the first iteration, or until `warmup_error`, as a share of `lr`"""
-    warmup_error: float | None = None
+    warmup_error: float | None = ranged(None, "(0, 1]")
     """the rate stays at its first value until the training error is below this share (section 4.2: 0.8)"""
-    label_smoothing: float = 0.0
+    label_smoothing: float = ranged(0.0, "[0, 1)")
     """share of each label that is spread over all classes"""
     metric: Literal["top1_error", "top5_error", "loss"] = "top1_error"
     """what `best.pt`, early stopping and schedule plateau look at, on the validation split"""
@@ -94,12 +95,12 @@ class ViewConfig:
 
     view: Literal["whole", "1-crop", "10-crop", "multi-scale"] = "1-crop"
     """whole: the image as it is; 1-crop and 10-crop: at `short_side`; multi-scale: the whole image at `scales`"""
-    short_side: int = 256
+    short_side: int = ranged(256, "[1, inf)")
     """shorter side of the image that crops are taken from, pixels"""
-    scales: list[int] = field(default_factory=lambda: [224, 256, 384, 480, 640])
+    scales: list[int] = ranged([224, 256, 384, 480, 640], "[8, inf)")
     """shorter sides of multi-scale testing, pixels"""
-    batch: int = 100
-    """images at once"""
+    batch: int = ranged(100, "[1, inf)")
+    """images at once in evaluation"""
 
 
 @dataclass
@@ -112,12 +113,13 @@ class PretrainConfig:
     """folder of everything a run writes"""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps"""
-    processes: int = 1
+    processes: int = ranged(1, "[1, inf)")
     """processes on this machine that share out each batch, each on a GPU of its own; torchrun sets its own number"""
-    seed: int = 0
+    seed: int = ranged(0, "[0, 4294967295]")
+    """of all that is random: first weights, order of the images, augmentation"""
     resume: bool = False
-    """go on from the last checkpoint in `output`"""
-    statistics: int = 0
+    """continue from the last checkpoint in `output`"""
+    statistics: int = ranged(0, "[0, inf)")
     """training images over which the best net's batch norm statistics are computed anew at the end, into
     `backbone.pt`; 0: not; a net without batch norms is written as it is"""
     dataset: ClassDatasetConfig = field(default_factory=ClassDatasetConfig)

@@ -1,7 +1,7 @@
 """Every setting of the toolkit, with its unit, its range and its default.
 
 Values are plain; `detection/model/build.py`, `detection/data/dataset.py`, `detection/engine/` and `detection/cli/` read
-them, nothing else knows them. Ranges and combinations are checked in `validate.py`.
+them, nothing else knows them. Rules between settings are checked in `validate.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from detection.config.ranges import ranged
 from detection.config.training import TrainConfig
 
 
@@ -39,8 +40,8 @@ class DatasetConfig:
     """split for validation; where the data has none of this name, `val_fraction` of the training split is held out"""
     images: str | None = None
     """folder of the images, where it is not beside the annotations"""
-    val_fraction: float = 0.2
-    """share of the images held out when there is no validation split, 0 to 1"""
+    val_fraction: float = ranged(0.2, "(0, 1)")
+    """share of the images held out when there is no validation split"""
     val_salt: int | None = None
     """with the content of an image decides whether it is held out; default one whose parts have the same classes"""
     invalid: Literal["error", "skip"] = "error"
@@ -51,25 +52,25 @@ class DatasetConfig:
 class InputConfig:
     """Images on their way into the network."""
 
-    train_short_sides: list[int] = field(default_factory=lambda: [640, 672, 704, 736, 768, 800])
+    train_short_sides: list[int] = ranged([640, 672, 704, 736, 768, 800], "[32, inf)")
     """shorter side of training images in pixels; one is drawn for each batch"""
-    test_short_side: int = 800
+    test_short_side: int = ranged(800, "[32, inf)")
     """shorter side in evaluation, pixels"""
-    long_side: int = 1333
+    long_side: int = ranged(1333, "[32, inf)")
     """limit of the longer side, pixels"""
     augment: list[dict[str, Any]] = field(default_factory=lambda: [{"name": "HorizontalFlip", "p": 0.5}])
     """albumentations transforms in order, each a `name` with its arguments"""
-    min_visibility: float = 0.1
-    """an object of which augmentation leaves less than this share of its area, 0 to 1, becomes an ignored region"""
-    min_side: float = 1.0
+    min_visibility: float = ranged(0.1, "[0, 1)")
+    """an object of which augmentation leaves less than this share of its area becomes an ignored region"""
+    min_side: float = ranged(1.0, "[0, inf)")
     """a box is dropped when a side is shorter than this after clipping, pixels of the original image"""
     group_by_aspect: bool = True
     """batches hold images that are all wide or all tall, which saves padding"""
-    grey_bits: int = 16
-    """bits that count in 16-bit grey images, 8 to 16: 12 for scanners and cameras whose values end at 4095"""
-    workers: int | None = None
+    grey_bits: int = ranged(16, "[8, 16]")
+    """bits that count in 16-bit grey images: 12 for scanners and cameras whose values end at 4095"""
+    workers: int | None = ranged(None, "[0, inf)")
     """processes that load images, for each process that trains; 0 loads in that one; default by cores and device"""
-    skip_unreadable: int = 0
+    skip_unreadable: int = ranged(0, "[0, inf)")
     """training images of the whole run that others stand in for when they cannot be read; one more stops it"""
 
 
@@ -77,11 +78,11 @@ class InputConfig:
 class AnchorConfig:
     """Reference boxes of the RPN."""
 
-    sizes: list[list[float]] | None = None
+    sizes: list[list[float]] | None = ranged(None, "(0, inf)")
     """per level, square roots of the anchors' areas in pixels; default by architecture"""
-    ratios: list[float] = field(default_factory=lambda: [0.5, 1.0, 2.0])
-    """height / width"""
-    offset: float = 0.0
+    ratios: list[float] = ranged([0.5, 1.0, 2.0], "(0, inf)")
+    """height / width of the anchors"""
+    offset: float = ranged(0.0, "[0, 1)")
     """centre of the first anchor in strides: 0 (detectron2, torchvision) or 0.5"""
     rounded: bool = False
     """edges rounded to whole pixels, as in torchvision"""
@@ -91,23 +92,29 @@ class AnchorConfig:
 class RPNConfig:
     """Region proposal network."""
 
-    positive_iou: float = 0.7
-    negative_iou: float = 0.3
-    batch_per_image: int = 256
+    positive_iou: float = ranged(0.7, "[0, 1]")
+    """an anchor with at least this IoU to an object learns to propose it, as does each object's best anchor"""
+    negative_iou: float = ranged(0.3, "[0, 1]")
+    """an anchor with less IoU than this to every object learns that it is background"""
+    batch_per_image: int = ranged(256, "[1, inf)")
     """anchors sampled an image"""
-    positive_fraction: float = 0.5
-    nms: float = 0.7
-    min_side: float = 0.0
+    positive_fraction: float = ranged(0.5, "[0, 1]")
+    """largest share of the sampled anchors that are objects"""
+    nms: float = ranged(0.7, "[0, 1]")
+    """IoU above which the weaker of two proposals of a level is dropped"""
+    min_side: float = ranged(0.0, "[0, inf)")
     """proposals must be longer on both sides, pixels of the network's input"""
-    train_before_nms: int | None = None
+    train_before_nms: int | None = ranged(None, "[1, inf)")
     """proposals a level before suppression; default 2000 with a pyramid, 12000 without"""
-    train_after_nms: int | None = None
+    train_after_nms: int | None = ranged(None, "[1, inf)")
     """proposals an image after suppression; default 1000 with a pyramid, 2000 without"""
-    test_before_nms: int | None = None
-    """default 1000 with a pyramid, 6000 without"""
-    test_after_nms: int = 1000
+    test_before_nms: int | None = ranged(None, "[1, inf)")
+    """proposals a level before suppression, in evaluation and prediction; default 1000 with a pyramid, 6000 without"""
+    test_after_nms: int = ranged(1000, "[1, inf)")
+    """proposals an image after suppression, in evaluation and prediction"""
     box_loss: Literal["smooth_l1", "giou"] = "smooth_l1"
-    beta: float = 0.0
+    """loss of the box regression; giou is the generalised IoU loss (Rezatofighi et al. 2019)"""
+    beta: float = ranged(0.0, "[0, inf)")
     """smooth-L1 is quadratic below this; 0 is L1"""
 
 
@@ -117,29 +124,33 @@ class RoIConfig:
 
     pool: Literal["align", "align_legacy", "pool"] = "align"
     """RoIAlign with or without the half-pixel correction, or RoIPool"""
-    sampling_ratio: int = 0
+    sampling_ratio: int = ranged(0, "[0, inf)")
     """points per bin and axis of RoIAlign; 0 adapts to the region"""
-    positive_iou: float = 0.5
-    batch_per_image: int = 512
+    positive_iou: float = ranged(0.5, "[0, 1]")
+    """a region with at least this IoU to an object learns its class; any other learns background"""
+    batch_per_image: int = ranged(512, "[1, inf)")
     """regions sampled an image"""
-    positive_fraction: float = 0.25
+    positive_fraction: float = ranged(0.25, "[0, 1]")
+    """largest share of the sampled regions that are objects"""
     append_truth: bool = True
     """the ground truth boxes are among the training proposals"""
-    hidden: int = 1024
+    hidden: int = ranged(1024, "[1, inf)")
     """width of fc6 and fc7 (architectures fpn and dc5)"""
-    dropout: float = 0.5
+    dropout: float = ranged(0.5, "[0, 1]")
     """after fc6 and fc7 of architecture vgg16"""
     class_agnostic: bool = False
     """one box regression for all classes"""
     context: bool = False
     """a feature of the whole image, through the same head, beside each region's"""
     box_loss: Literal["smooth_l1", "giou"] = "smooth_l1"
-    beta: float = 0.0
-    score: float = 0.05
+    """loss of the box regression; giou is the generalised IoU loss (Rezatofighi et al. 2019)"""
+    beta: float = ranged(0.0, "[0, inf)")
+    """smooth-L1 is quadratic below this; 0 is L1"""
+    score: float = ranged(0.05, "[0, 1]")
     """detections score above this"""
-    nms: float = 0.5
+    nms: float = ranged(0.5, "[0, 1]")
     """IoU above which the weaker of two detections of a class is dropped"""
-    detections: int = 100
+    detections: int = ranged(100, "[1, inf)")
     """detections an image, at most"""
 
 
@@ -148,22 +159,25 @@ class ModelConfig:
     """The network."""
 
     architecture: Literal["fpn", "c4", "dc5", "vgg16"] = "fpn"
+    """fpn: feature pyramid; c4: one map of stride 16, stage 5 in the head (the ResNet paper); dc5: dilated stage 5;
+    vgg16: the net of the Faster R-CNN paper"""
     backbone: Literal[
         "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "plain18", "plain34", "vgg16", "vgg16_bn"
     ] = "resnet50"
-    """vgg16 and vgg16_bn, the same with norms, go with architecture vgg16, the others with the other three; plain nets
-    are ResNets without shortcuts, whose weights `frcnn pretrain` makes"""
+    """vgg16 and vgg16_bn (with batch norms) go with architecture vgg16, the others with the other three; plain nets are
+    ResNets without shortcuts, for which `frcnn pretrain` makes weights"""
     weights: str | None = "IMAGENET1K_V1"
     """torchvision's name of backbone weights, a file with backbone weights or a detector's checkpoint; null: none"""
     norm: Literal["auto", "frozen", "batch", "sync", "group"] = "auto"
     """auto: frozen with weights, batch without; vgg16 has none"""
-    freeze: int | None = None
-    """stages frozen, 1 (the stem) to 5; default 2 with weights, 0 without"""
+    freeze: int | None = ranged(None, "[0, 5]")
+    """stages whose weights stay as they are, counted from the stem, which is 1; default 2 with weights, 0 without"""
     stride_in_1x1: bool = False
     """bottlenecks halve the map in their first 1x1 (the paper, Caffe weights) instead of the 3x3 (torchvision)"""
-    width: int = 64
+    width: int = ranged(64, "[4, inf)")
     """channels of the stem; 64 in the papers, less for small nets from scratch"""
-    fpn_channels: int = 256
+    fpn_channels: int = ranged(256, "[1, inf)")
+    """channels of each level of the pyramid (architecture fpn)"""
     rematerialise: bool = False
     """keep few activations of the backbone in training and compute the others again: less memory, more time"""
     anchors: AnchorConfig = field(default_factory=AnchorConfig)
@@ -177,11 +191,11 @@ class DetectorTrainConfig(TrainConfig):
 
     mode: Literal["joint", "alternating"] = "joint"
     """joint: RPN and second stage at once; alternating: the four steps of Faster R-CNN, section 3.2"""
-    step_shares: list[float] = field(default_factory=lambda: [1.0, 0.5, 1.0, 0.5])
+    step_shares: list[float] = ranged([1.0, 0.5, 1.0, 0.5], "(0, inf)")
     """shares of `iterations` or `epochs` that the four steps take (mode alternating)"""
     metric: Literal["AP", "AP50", "AP75", "loss"] = "AP"
     """what `best.pt` and early stopping look at; loss is the validation loss"""
-    pictures: int = 4
+    pictures: int = ranged(4, "[0, inf)")
     """validation images drawn at each evaluation"""
 
 
@@ -190,7 +204,8 @@ class EvaluateConfig:
     """Evaluation."""
 
     backend: Literal["hotcoco", "pycocotools"] = "hotcoco"
-    batch: int = 1
+    """library that computes COCO's numbers; both give the same, hotcoco in a hundredth of the time"""
+    batch: int = ranged(1, "[1, inf)")
     """images at once; padding makes results depend on it, so published numbers use 1"""
 
 
@@ -204,11 +219,12 @@ class Config:
     """folder of everything a run writes"""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps"""
-    processes: int = 1
+    processes: int = ranged(1, "[1, inf)")
     """processes on this machine that share out each batch, each on a GPU of its own; torchrun sets its own number"""
-    seed: int = 0
+    seed: int = ranged(0, "[0, 4294967295]")
+    """of all that is random: first weights, order of the images, augmentation, sampling"""
     resume: bool = False
-    """go on from the last checkpoint in `output`"""
+    """continue from the last checkpoint in `output`"""
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     input: InputConfig = field(default_factory=InputConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -2,44 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
+
+from detection.config.ranges import ranged
 
 
 @dataclass
 class TrainConfig:
     """What every training has: optimisation, and how often it is looked at."""
 
-    batch: int = 16
+    batch: int = ranged(16, "[1, inf)")
     """images an optimiser step sees, over all processes and accumulation steps"""
-    accumulate: int = 1
+    accumulate: int = ranged(1, "[1, inf)")
     """forward and backward passes an optimiser step is split into"""
-    iterations: int | None = None
+    iterations: int | None = ranged(None, "[1, inf)")
     """optimiser steps; either this or `epochs`"""
-    epochs: float | None = None
-    lr: float = 0.02
+    epochs: float | None = ranged(None, "(0, inf)")
+    """passes over the training split; either this or `iterations`"""
+    lr: float = ranged(0.02, "(0, inf)")
     """learning rate at this batch size"""
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    norm_decay: float = 0.0
+    momentum: float = ranged(0.9, "[0, 1)")
+    """momentum of stochastic gradient descent"""
+    weight_decay: float = ranged(1e-4, "[0, inf)")
+    """factor of the weights that is added to their gradients, an L2 penalty"""
+    norm_decay: float = ranged(0.0, "[0, inf)")
     """weight decay of norm layers' parameters"""
-    bias_decay: float | None = None
+    bias_decay: float | None = ranged(None, "[0, inf)")
     """weight decay of biases; default as `weight_decay`"""
     schedule: Literal["step", "cosine", "plateau"] = "step"
     """the rate drops after given shares of the run, follows half a cosine, or drops when evaluations stop improving"""
-    steps: list[float] = field(default_factory=lambda: [2 / 3, 8 / 9])
+    steps: list[float] = ranged([2 / 3, 8 / 9], "(0, 1)")
     """shares of the run after which the rate drops"""
-    plateau: int = 3
+    plateau: int = ranged(3, "[1, inf)")
     """evaluations without improvement before a drop (schedule plateau)"""
-    gamma: float = 0.1
+    gamma: float = ranged(0.1, "(0, 1]")
     """factor of each drop"""
-    warmup: int = 1000
+    warmup: int = ranged(1000, "[0, inf)")
     """iterations of linear warm-up; cut to a quarter of a short run"""
-    warmup_factor: float = 0.001
+    warmup_factor: float = ranged(0.001, "[0, inf)")
     """rate at the first iteration, as a share of `lr`"""
-    clip: float | None = None
+    clip: float | None = ranged(None, "(0, inf)")
     """largest gradient norm"""
-    skip_nonfinite: int = 0
+    skip_nonfinite: int = ranged(0, "[0, inf)")
     """steps of the whole run whose loss or gradient is not finite that are left out; one more stops it"""
     amp: Literal["off", "bf16", "fp16"] = "off"
     """mixed precision: products in bf16 (on GPUs from Ampere on) or in fp16 with a scaled loss"""
@@ -47,13 +52,13 @@ class TrainConfig:
     """float32 products on NVIDIA GPUs keep 10 bits of the mantissa (TensorFloat-32): several times as fast"""
     compile: bool = False
     """the network through `torch.compile`: minutes at the start, then faster steps on most GPUs"""
-    ema: float | None = None
+    ema: float | None = ranged(None, "(0, 1)")
     """decay of averaged weights, such as 0.999; they are then what is evaluated and kept as best"""
-    evaluate_every: int | None = None
+    evaluate_every: int | None = ranged(None, "[1, inf)")
     """iterations between evaluations; default once an epoch, at most 20 times a run"""
-    log_every: int = 20
+    log_every: int = ranged(20, "[1, inf)")
     """iterations between log lines"""
-    checkpoint_every: int | None = None
+    checkpoint_every: int | None = ranged(None, "[1, inf)")
     """iterations between checkpoints; default with each evaluation"""
-    patience: int | None = None
+    patience: int | None = ranged(None, "[1, inf)")
     """evaluations without improvement before stopping"""

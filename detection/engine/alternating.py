@@ -11,6 +11,7 @@ proposals_val.npz of steps 1 and 3.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -21,7 +22,7 @@ from torch import nn
 
 from detection import checkpoint, parallel
 from detection.atomic import write_atomically
-from detection.config.read import to_yaml
+from detection.config.origin import Setting, annotated_yaml
 from detection.config.schema import Config
 from detection.data.dataset import DetectionDataset
 from detection.engine.datasets import Splits
@@ -60,18 +61,22 @@ STEPS = (
 )
 
 
-def train_alternating(config: Config, splits: Splits, device: torch.device) -> Findings | None:
+def train_alternating(
+    config: Config, splits: Splits, device: torch.device, origins: Mapping[str, Setting] | None = None
+) -> Findings | None:
     """All four steps; the last one's findings, with `best.pt` and what it finds in the folder above. Ranks other than
     the first return None. Raises like `run`, and where finished steps had other data, model or lengths."""
     lock = claim(Path(config.output))
     try:
-        return _four_steps(config, splits, device)
+        return _four_steps(config, splits, device, origins or {})
     finally:
         if lock:
             lock.release()
 
 
-def _four_steps(config: Config, splits: Splits, device: torch.device) -> Findings | None:
+def _four_steps(
+    config: Config, splits: Splits, device: torch.device, origins: Mapping[str, Setting]
+) -> Findings | None:
     folder = Path(config.output)
     # The first rank's answer, since it may have begun the first step before another one looks.
     begun = parallel.from_first((folder / "step1").exists() or checkpoint.has_run(folder))
@@ -80,18 +85,18 @@ def _four_steps(config: Config, splits: Splits, device: torch.device) -> Finding
     if begun:
         refuse_other_settings(config, (*ALTERNATING, *(k for k, change in DETECTOR.items() if change == "refused")))
     if parallel.rank() == 0 and not begun:
-        write_atomically(folder / "config.yaml", to_yaml(config).encode())
+        write_atomically(folder / "config.yaml", annotated_yaml(config, origins).encode())
     found: Findings | None = None
     for step, share in zip(STEPS, config.train.step_shares):
         settings = _of_step(config, step, share)
         cached = _cached(config, splits, folder / step.proposals) if step.proposals else None
         start = folder / step.start / "best.pt" if step.start else None
         problem = StepProblem(settings, device, splits, step, start, cached)
-        found = run(settings, problem, device)
+        found = run(settings, problem, device, origins)
         if step.learns == "rpn":
             _propose(problem, folder / step.name)
     if parallel.rank() == 0 and begun:  # no step has refused it
-        write_atomically(folder / "config.yaml", to_yaml(config).encode())
+        write_atomically(folder / "config.yaml", annotated_yaml(config, origins).encode())
     return _final(folder, found)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from detection.config.schema import ModelConfig
+from detection.config.command_line import training_sides
+from detection.config.origin import Setting
+from detection.config.schema import Config, InputConfig, ModelConfig
+from detection.config.training import TrainConfig
 from detection.data.index import AnnotationIndex
 from detection.engine.anchors import USUAL_RATIOS, Anchors, best_fit, recall, usual_anchors
 from detection.engine.hardware import Hardware
@@ -25,71 +29,113 @@ AMP_REASONS = {
 }
 
 
-@dataclass(frozen=True)
-class Choice:
-    """key: dotted name of a setting; value; reason: why, in a few words."""
-
-    key: str
-    value: Any
-    reason: str
-
-
 def choose_settings(
     index: AnnotationIndex,
     hardware: Hardware,
     has_val: bool,
-    short_side: int | None = None,
-    model: ModelConfig | None = None,
-) -> list[Choice]:
-    """Model, input size, anchors and schedule for fine-tuning on `index`.
+    draft: Config | None = None,
+    given: Collection[str] = (),
+) -> list[Setting]:
+    """Model, input size, anchors and schedule for fine-tuning on `index`, for all that is not given.
 
-    short_side: test size in pixels where the user gives one; the rest follows it. model: its architecture is the
-    user's, and so are anchors that are not the defaults. The choices aim at a good detector in
-    an evening: about 30 minutes to an hour on a CPU, less on a GPU. Batch and rate grow with the processes (the linear
-    rule of Goyal et al. 2017), so that each has as many images as one alone.
+    draft: the config as far as it is given; given: the dotted keys of which this is true. What is chosen fits what is
+    given: the learning rate the batch, the sizes each other, the anchors the architecture. The choices aim at a good
+    detector in an evening: about 30 minutes to an hour on a CPU, less on a GPU.
     """
-    model = model or ModelConfig()
-    gpu, processes = hardware.gpu, hardware.processes
-    each = max(min(8 if gpu else 2, len(index) // processes), 1)
-    batch = each * processes
-    images = max(12 * len(index), 16000) if gpu else int(np.clip(12 * len(index), 1200, 4000))
-    iterations = max(images // batch, 1)
-    evaluations = max(iterations // 10, len(index) // batch, 1)
-    rate = (0.01 if gpu else 0.005) * processes
-    shared = f", {each} for each of {processes} processes" if processes > 1 else ""
-    backbone = Choice("model.backbone", "resnet50" if gpu else "resnet18", f"fits a {'GPU' if gpu else 'CPU'}")
-    choices = [
-        *([backbone] if model.architecture != "vgg16" else []),
-        Choice("train.batch", batch, f"images an iteration{shared}"),
-        Choice("train.iterations", iterations, f"{iterations * batch / len(index):.1f} epochs of {len(index)} images"),
-        Choice("train.lr", rate, f"for batches of {batch}"),
-        Choice("train.schedule", "cosine", "no steps to tune"),
-        Choice("train.warmup", min(500, iterations // 4), "iterations"),
-        Choice("train.clip", 10.0, "guards against a bad batch"),
-        Choice("train.evaluate_every", min(evaluations, iterations), "iterations"),
-        Choice("train.amp", hardware.half, AMP_REASONS[hardware.half]),
-        Choice("dataset.invalid", "skip", "flawed images and boxes are left out and counted"),
+    draft = draft or Config()
+    sides = choose_sides(index, hardware.gpu, draft.input, given)
+    found = [
+        *_network(draft.model, hardware.gpu, given),
+        *_schedule(len(index), hardware, draft.train, given),
+        _chosen("train.amp", hardware.half, AMP_REASONS[hardware.half]),
+        _chosen("dataset.invalid", "skip", "flawed images and boxes are left out and counted"),
     ]
     most = int(np.diff(index.offsets).max())
     if most > METRIC_LIMIT:
         room = -(-most * 5 // 4 // 50) * 50
-        choices.append(Choice("model.roi.detections", room, f"an image; there are images of {most} objects"))
-    if gpu:
-        choices.append(Choice("train.tf32", True, "what stays in float32 is multiplied faster, at 10 bits"))
+        found.append(_chosen("model.roi.detections", room, f"an image; there are images of {most} objects"))
+    if hardware.gpu:
+        found.append(_chosen("train.tf32", True, "what stays in float32 is multiplied faster, at 10 bits"))
     if not has_val:
-        choices.append(Choice("dataset.val_fraction", 0.2, "no validation split: a seeded part is held out"))
-    sides = choose_sides(index, gpu, short_side)
-    return choices + _input_size(index, sides) + _anchors(index, sides, model)
+        found.append(_chosen("dataset.val_fraction", 0.2, "no validation split: a seeded part is held out"))
+    found += _input_size(index, sides, draft.input, given)
+    model = draft.model
+    for each in found:
+        if each.key == "model.architecture":
+            model = replace(model, architecture=each.value)
+    if "model.anchors.sizes" not in given:
+        found += _anchors(index, sides, model)
+    return [each for each in found if each.key not in given]
 
 
-def choose_sides(index: AnnotationIndex, gpu: bool, given: int | None = None) -> tuple[int, int]:
-    """(shorter, longer) side of the test images in pixels; given: the shorter, where the user sets it."""
+def _chosen(key: str, value: Any, why: str) -> Setting:
+    return Setting(key, value, "chosen", why)
+
+
+def _network(model: ModelConfig, gpu: bool, given: Collection[str]) -> list[Setting]:
+    """A backbone for the architecture, or an architecture for the backbone."""
+    if "model.backbone" in given:
+        if model.backbone.startswith("vgg16"):
+            return [_chosen("model.architecture", "vgg16", f"the one that goes with {model.backbone}")]
+        return []
+    if model.architecture == "vgg16":
+        return [_chosen("model.backbone", "vgg16", "the one of the Faster R-CNN paper")]
+    return [_chosen("model.backbone", "resnet50" if gpu else "resnet18", f"fits a {'GPU' if gpu else 'CPU'}")]
+
+
+def _schedule(images: int, hardware: Hardware, train: TrainConfig, given: Collection[str]) -> list[Setting]:
+    """Batch, length and learning rate. Both grow with the processes, so that each has as many images as one alone, and
+    the rate with the batch (the linear rule of Goyal et al. 2017)."""
+    gpu, processes = hardware.gpu, hardware.processes
+    usual = 8 if gpu else 2
+    shares = processes * train.accumulate
+    each = max(min(usual, images // shares), 1)
+    batch, rate = each * shares, (0.01 if gpu else 0.005) * shares
+    shared = f", {each} for each of {processes} processes" if processes > 1 else ""
+    if "train.batch" in given:
+        batch, rate = train.batch, (0.01 if gpu else 0.005) * train.batch / usual
+    seen = max(12 * images, 16000) if gpu else int(np.clip(12 * images, 1200, 4000))
+    iterations = max(seen // batch, 1)
+    length = [_chosen("train.iterations", iterations, f"{iterations * batch / images:.1f} epochs of {images} images")]
+    if train.iterations is not None or train.epochs is not None:
+        length = []
+        iterations = train.iterations or max(round(float(train.epochs or 0) * images / batch), 1)
+    evaluations = max(iterations // 10, images // batch, 1)
+    return [
+        _chosen("train.batch", batch, f"images an iteration{shared}"),
+        *length,
+        _chosen("train.lr", rate, f"for batches of {batch}"),
+        _chosen("train.schedule", "cosine", "no steps to tune"),
+        _chosen("train.warmup", min(500, iterations // 4), "iterations"),
+        _chosen("train.clip", 10.0, "guards against a bad batch"),
+        _chosen("train.evaluate_every", min(evaluations, iterations), "iterations"),
+    ]
+
+
+def choose_sides(
+    index: AnnotationIndex, gpu: bool, sizes: InputConfig | None = None, given: Collection[str] = ()
+) -> tuple[int, int]:
+    """(shorter, longer) side of the test images in pixels. sizes: the input as far as it is `given`: the size of
+    testing; else the largest of training; else what the images and objects want, within a given longer side."""
+    sizes = sizes or InputConfig()
+    short = _fitting_side(index, gpu)
+    if "input.long_side" in given:
+        short = min(short, max(sizes.long_side * 3 // 5 // 32 * 32, 32))
+    if "input.train_short_sides" in given:
+        short = max(sizes.train_short_sides)
+    if "input.test_short_side" in given:
+        short = sizes.test_short_side
+    long = sizes.long_side if "input.long_side" in given else short * 5 // 3
+    return short, long
+
+
+def _fitting_side(index: AnnotationIndex, gpu: bool) -> int:
+    """The shorter side that suits the images and shows their small objects."""
     native = float(np.median(index.sizes.min(axis=1)))
     least, most = (480, 800) if gpu else (256, 480)
     usual = np.clip(native, least, 640 if gpu else 320)
     wanted = native * SMALLEST_OBJECT / _small_object(index, native)
-    short = given or -(-int(np.clip(max(usual, wanted), least, most)) // 32) * 32
-    return short, short * 5 // 3
+    return -(-int(np.clip(max(usual, wanted), least, most)) // 32) * 32
 
 
 def choose_anchors(index: AnnotationIndex, sides: tuple[int, int], model: ModelConfig | None = None) -> Anchors:
@@ -113,32 +159,31 @@ def _small_object(index: AnnotationIndex, native: float) -> float:
     return float(np.quantile(sides[sides > 0], 0.1)) if (sides > 0).any() else native / 4
 
 
-def _input_size(index: AnnotationIndex, sides: tuple[int, int]) -> list[Choice]:
-    short, native = sides[0], float(np.median(index.sizes.min(axis=1)))
+def _input_size(
+    index: AnnotationIndex, sides: tuple[int, int], sizes: InputConfig, given: Collection[str]
+) -> list[Setting]:
+    (short, long), native = sides, float(np.median(index.sizes.min(axis=1)))
     scaled = _small_object(index, native) * short / native
+    training = [side for side in training_sides(short) if side <= long] or [long]
+    if "input.train_short_sides" in given and "input.long_side" not in given:
+        long = max(long, *sizes.train_short_sides)
     return [
-        Choice(
-            "input.train_short_sides",
-            [max(int(short * f) // 32 * 32, 32) for f in (0.8, 0.9, 1.0)],
-            "pixels, one a batch",
-        ),
-        Choice("input.test_short_side", short, f"images are {native:.0f}; small objects become {scaled:.0f} pixels"),
-        Choice("input.long_side", sides[1], "pixels"),
+        _chosen("input.train_short_sides", training, "pixels, one a batch"),
+        _chosen("input.test_short_side", short, f"images are {native:.0f}; small objects become {scaled:.0f} pixels"),
+        _chosen("input.long_side", long, "pixels"),
     ]
 
 
-def _anchors(index: AnnotationIndex, sides: tuple[int, int], model: ModelConfig) -> list[Choice]:
-    if model.anchors.sizes is not None:
-        return []
+def _anchors(index: AnnotationIndex, sides: tuple[int, int], model: ModelConfig) -> list[Setting]:
     anchors, usual = choose_anchors(index, sides, model), usual_anchors(model.architecture, *sides)
     reason = f"overlap {_shares(recall(index, anchors))} of the boxes by IoU .5 and .7"
     if (anchors.sizes, anchors.ratios) == (usual.sizes, usual.ratios):
         reason += "; nothing fitted to them does clearly better than these, the defaults"
     else:
         reason += f", the defaults {_shares(recall(index, usual))}"
-    fitted = [Choice("model.anchors.ratios", anchors.ratios, "height to width, as the boxes have it")]
+    fitted = [_chosen("model.anchors.ratios", anchors.ratios, "height to width, as the boxes have it")]
     return [
-        Choice("model.anchors.sizes", anchors.sizes, reason),
+        _chosen("model.anchors.sizes", anchors.sizes, reason),
         *(fitted if anchors.ratios != model.anchors.ratios else []),
     ]
 

@@ -7,7 +7,7 @@ backbone.pt        best.pt with batch norm statistics computed anew, where the c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from backbones.pretrained import WeightsError, load_pretrained
 from detection import checkpoint, parallel
 from detection.atomic import write_atomically
 from detection.config.idle import idle_settings
+from detection.config.origin import Setting
 from detection.config.pretrain import NetConfig, PretrainConfig
 from detection.data.order import TrainingOrder
 from detection.engine.class_images import ClassSplits, augmentation, load_class_splits, view_of
@@ -35,8 +36,11 @@ from detection.engine.task import Task
 from detection.errors import InputError, mending
 
 
-def pretrain(config: PretrainConfig, splits: ClassSplits | None = None) -> Findings | None:
-    """Run the training of a classifier that `config` describes; ranks other than the first return None.
+def pretrain(
+    config: PretrainConfig, splits: ClassSplits | None = None, origins: Mapping[str, Setting] | None = None
+) -> Findings | None:
+    """Run the training of a classifier that `config` describes; ranks other than the first return None. origins: where
+    its settings come from, by key, for the comments of config.yaml.
 
     Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
     """
@@ -51,7 +55,7 @@ def pretrain(config: PretrainConfig, splits: ClassSplits | None = None) -> Findi
             if splits.held:
                 count, salt = splits.held
                 config = replace(config, dataset=replace(config.dataset, hold_out=count, hold_out_salt=salt))
-            return run(config, ClassifierProblem(config, device, splits), device)
+            return run(config, ClassifierProblem(config, device, splits), device, origins)
     finally:
         parallel.stop()
 

@@ -14,9 +14,8 @@ from backbones.nets import Net, NetName, make_net
 from backbones.pretrained import load_pretrained, read_state
 from detection import checkpoint
 from detection.config.pretrain import NetConfig, PretrainConfig
-from detection.config.read import from_dict, to_dict
+from detection.config.read import flat, from_dict, to_dict
 from detection.config.schema import Config
-from detection.engine.resuming import flat
 from detection.errors import InputError
 from detection.model.build import build_model
 from detection.predict.detector import Detector

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import yaml
 
-from detection.config.read import AnyConfig, to_dict
+from detection.config.read import AnyConfig, flat, to_dict
 from detection.errors import InputError
 
 Change = Literal["used", "refused", "free"]
@@ -119,11 +119,3 @@ def refuse_other_settings(config: AnyConfig, keys: tuple[str, ...] = ("",)) -> N
     ]
     if other:
         raise InputError(f"{path.parent}: was trained with other settings ({', '.join(other)}); use another --output")
-
-
-def flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Dotted key -> value of nested settings."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
-    return found

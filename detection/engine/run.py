@@ -10,7 +10,7 @@ tensorboard/       scalars and pictures             and the findings of the prob
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 from backbones.norm import moving_buffers
 from detection import checkpoint, parallel
 from detection.atomic import write_atomically
-from detection.config.read import AnyConfig, to_dict, to_yaml
+from detection.config.origin import Setting, annotated_yaml
+from detection.config.read import AnyConfig, to_dict
 from detection.config.training import TrainConfig
 from detection.engine.ema import AveragedModel
 from detection.engine.hardware import idle_gpus
@@ -85,14 +86,16 @@ class Findings:
     files: dict[Path, str]
 
 
-def run(config: AnyConfig, problem: Problem, device: torch.device) -> Findings | None:
+def run(
+    config: AnyConfig, problem: Problem, device: torch.device, origins: Mapping[str, Setting] | None = None
+) -> Findings | None:
     """Train as `config` says to the end, then conclude; ranks other than the first return None.
 
     Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
     """
     lock = claim(Path(config.output))
     try:
-        return _Run(config, problem, device, lock).run()
+        return _Run(config, problem, device, lock, origins or {}).run()
     finally:
         if lock:
             lock.release()
@@ -121,9 +124,16 @@ PROGRESS = ("best", "best_iteration", "stale", "skipped", "unreadable")
 class _Run:
     """The parts of one run, put together. lock: of the folder, on the first rank."""
 
-    def __init__(self, config: AnyConfig, problem: Problem, device: torch.device, lock: FolderLock | None) -> None:
+    def __init__(
+        self,
+        config: AnyConfig,
+        problem: Problem,
+        device: torch.device,
+        lock: FolderLock | None,
+        origins: Mapping[str, Setting],
+    ) -> None:
         self.config, self.problem, self.device, self.lock = config, problem, device, lock
-        self.folder = Path(config.output)
+        self.folder, self.origins = Path(config.output), origins
         self.trained_on = problem.trained_on
         self.first = parallel.rank() == 0
         saved, self.warning = self._open_folder()
@@ -145,7 +155,7 @@ class _Run:
         """Write what the run is, and begin its reports: only now data, model, weights and checkpoint are in order."""
         if not self.first:
             return
-        write_atomically(self.folder / "config.yaml", to_yaml(self.config).encode())
+        write_atomically(self.folder / "config.yaml", annotated_yaml(self.config, self.origins).encode())
         for name, text in self.problem.described.items():
             write_atomically(self.folder / name, text.encode("utf-8", "backslashreplace"))
         write_atomically(self.folder / "versions.json", json.dumps(versions(self.device), indent=1).encode())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from detection import parallel
+from detection.config.origin import Setting
 from detection.config.schema import Config
 from detection.engine.alternating import train_alternating
 from detection.engine.datasets import Splits, load_splits
@@ -13,8 +15,11 @@ from detection.engine.run import Findings, run
 from detection.engine.settings import check_device
 
 
-def train(config: Config, splits: Splits | None = None) -> Findings | None:
-    """Run the training that `config` describes; ranks other than the first return None.
+def train(
+    config: Config, splits: Splits | None = None, origins: Mapping[str, Setting] | None = None
+) -> Findings | None:
+    """Run the training that `config` describes; ranks other than the first return None. origins: where its settings
+    come from, by key, for the comments of config.yaml.
 
     Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
     """
@@ -26,7 +31,7 @@ def train(config: Config, splits: Splits | None = None) -> Findings | None:
         splits = splits or load_splits(config)
         config = replace(config, dataset=replace(config.dataset, val_salt=splits.salt))
         if config.train.mode == "alternating":
-            return train_alternating(config, splits, device)
-        return run(config, DetectorProblem(config, device, splits), device)
+            return train_alternating(config, splits, device, origins)
+        return run(config, DetectorProblem(config, device, splits), device, origins)
     finally:
         parallel.stop()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from detection import parallel
 from detection.atomic import write_atomically
-from detection.config.read import config_parser, read_config
+from detection.config.read import read_config
 from detection.config.schema import Config
 from detection.data.index import AnnotationIndex
 from detection.engine.datasets import Splits, load_split, load_splits
@@ -96,7 +96,7 @@ class DetectionPlan:
             f"--model.roi.context={str(variant.context).lower()}",
             f"--train.mode={'alternating' if variant.alternating else 'joint'}",
         ]
-        config = replace(read_config(config_parser("comparison.py", "", Config), words, Config), resume=True)
+        config = replace(read_config(words, Config), resume=True)
         if config.dataset.val == TEST:
             raise InputError(f"{file}: dataset.val: {TEST} is reported; let another split decide")
         return config

@@ -23,7 +23,7 @@ import numpy as np
 from detection import parallel
 from detection.atomic import write_atomically
 from detection.config.pretrain import PretrainConfig
-from detection.config.read import config_parser, read_config
+from detection.config.read import read_config
 from detection.engine.class_images import ClassSplits, load_class_splits, view_of
 from detection.engine.class_testing import scores_of
 from detection.engine.classifier import pretrain, with_net
@@ -59,8 +59,7 @@ def read_pretraining(file: Path, settings: list[str]) -> PretrainConfig:
     """The recipe that all nets share."""
     if not file.is_file():
         raise InputError(f"{file}: no such config; run this from the toolkit's checkout")
-    parser = config_parser("comparison.py", "", PretrainConfig)
-    config = read_config(parser, ["--config", str(file), *settings], PretrainConfig)
+    config = read_config(["--config", str(file), *settings], PretrainConfig)
     if config.dataset.val is None or config.dataset.test is None:
         raise InputError(f"{file}: dataset.val must name what decides and dataset.test what is reported")
     return config

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from detection import parallel
-from detection.config.read import config_parser, read_config
+from detection.config.read import read_config
 from detection.config.schema import Config
 from detection.data.index import AnnotationIndex
 from detection.engine.datasets import Splits, load_splits
@@ -119,7 +119,7 @@ def _config(file: Path, settings: list[str], output: Path) -> Config:
     if not file.is_file():
         raise InputError(f"{file}: no such config; run this from the toolkit's checkout")
     words = ["--config", str(file), *settings, f"--output={output}"]
-    config = read_config(config_parser("reproduce.py", "", Config), words, Config)
+    config = read_config(words, Config)
     return replace(config, resume=True)
 
 

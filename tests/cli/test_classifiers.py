@@ -28,7 +28,7 @@ def test_classify_tests_each_and_the_ensemble_in_every_view(run, pretrained, tmp
     rows = json.loads((tmp_path / "errors.json").read_text())
     assert [row["classifier"] for row in rows] == [str(best), str(last), "ensemble"]
     for view in ("1-crop", "10-crop"):
-        status, out, _ = run("classify", best, "--view", view, "--short_side", 20, "--crop", 16, "--split", "val")
+        status, out, _ = run("classify", best, "--view", view, "--size", 20, "--crop", 16, "--split", "val")
         assert status == 0 and f"(12 images, {view})" in out
     assert run("classify", best, "--view", "multi-scale", "--scales", 12, 16, 20)[0] == 0
 
@@ -114,7 +114,7 @@ def test_an_image_that_does_not_decode_is_one_line_in_the_experiments(run, small
 
 
 def test_the_summary_has_the_numbers_of_the_paper(run, tmp_path):
-    status, out, _ = run("summary", "--nets", "resnet50", "cifar_resnet20", "--stride_in_1x1", "--results", tmp_path)
+    status, out, _ = run("summary", "--nets", "resnet50", "cifar_resnet20", "--stride-in-1x1", "--results", tmp_path)
     assert status == 0 and "| resnet50 | 50 | 3-4-6-3 | 25.56 | 25.6 | 3.86 | 3.8 |" in out
     assert "| cifar_resnet20 | 20 | 3-3-3 | 0.27 | 0.27 |" in out
     assert written(tmp_path, "summary", figures=0)["nets"]["resnet50"]["depth"] == 50
@@ -163,7 +163,7 @@ class Data:
         (None, ["--net.name=vgg19"], ["vgg19", "vgg16", "resnet18"]),
         (None, ["--net.weights=none.pt"], ["net.weights", "none.pt"]),
         (None, ["--train.metric=top5_error"], ["train.metric", "3 classes"]),
-        (None, ["--train.warmup_error=80"], ["train.warmup_error", "share"]),
+        (None, ["--train.warmup_error=80"], ["train.warmup_error", "at most 1"]),
         (None, ["--input.augment=scale", "--input.short_sides=[12,24]"], ["input.short_sides", "16"]),
         (None, ["--input.crop=40"], ["16", "40"]),
         (None, ["--data=nowhere"], ["nowhere"]),
@@ -190,7 +190,7 @@ def test_what_a_user_can_mend_is_one_line_and_status_2(run, small, classes, tmp_
         (["classify", "none.pt"], ["none.pt", "no such checkpoint"]),
         (["classify", "cifar_resnet20=none.pt"], ["none.pt"]),
         (["classify", "{best}", "--split", "x"], ["'x'", "train, val, test"]),
-        (["classify", "{best}", "--view", "1-crop", "--short_side", "8", "--crop", "16"], ["8", "16"]),
+        (["classify", "{best}", "--view", "1-crop", "--size", "8", "--crop", "16"], ["8", "16"]),
         (["responses", "{best}", "--data", "nowhere"], ["nowhere"]),
         (["gradients"], ["--nets or --trained"]),
         (["summary", "--nets", "resnet7", "--results", "x"], ["resnet7"]),

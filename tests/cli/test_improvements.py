@@ -36,8 +36,8 @@ def test_an_improved_pass_that_improves_nothing_gives_the_numbers_of_evaluation(
     for name in ("predictions.json", "evaluation.json", "detections.png"):
         assert (plain / name).read_bytes() == (improved / name).read_bytes()
     assert same.replace(str(improved), str(plain)) in text
-    _, smaller, _ = run(capsys, "evaluate", "--checkpoint", best, "--short_side", "48")
-    _, also, _ = run(capsys, "evaluate", "--checkpoint", best, "--short_side", "48", "--nms", "0.5")
+    _, smaller, _ = run(capsys, "evaluate", "--checkpoint", best, "--size", "48")
+    _, also, _ = run(capsys, "evaluate", "--checkpoint", best, "--size", "48", "--nms", "0.5")
     assert also in smaller
 
 

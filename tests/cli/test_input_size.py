@@ -17,7 +17,7 @@ def test_the_size_that_is_asked_for_is_the_one_that_runs(trained, shapes, tmp_pa
     best = f"--checkpoint={trained / 'best.pt'}"
     found = {}
     for name, options in (("plain", []), ("improved", ["--nms=0.5"]), ("scales", [f"--scales={side}"])):
-        size = [] if name == "scales" else [f"--short_side={side}"]
+        size = [] if name == "scales" else [f"--size={side}"]
         out = tmp_path / name
         assert main(["evaluate", best, "--device=cpu", f"--output={out}", *options, *size]) == 0
         said = capsys.readouterr().out
@@ -31,6 +31,6 @@ def test_the_size_that_is_asked_for_is_the_one_that_runs(trained, shapes, tmp_pa
     assert results(tmp_path / "own") != found["plain"]
     out = tmp_path / "predicted"
     words = ["predict", str(shapes / "val"), best, "--device=cpu", f"--output={out}", "--score=0"]
-    assert main([*words, f"--short_side={side}"]) == 0
+    assert main([*words, f"--size={side}"]) == 0
     scores = sorted(one["score"] for record in results(out) for one in record["detections"])
     assert scores == sorted(result["score"] for result in results(tmp_path / "plain"))

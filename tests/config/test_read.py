@@ -4,22 +4,24 @@ from pathlib import Path
 
 import pytest
 
+from detection.config.origin import Setting
 from detection.config.pretrain import PretrainConfig
-from detection.config.read import config_parser, from_dict, read_config, to_dict, to_yaml
+from detection.config.read import from_dict, read_config, to_dict, to_yaml
 from detection.config.schema import Config
 from detection.errors import InputError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 
 
-def read(*arguments, defaults=None, kind=Config):
-    return read_config(config_parser("frcnn", "", kind), list(arguments), kind, defaults)
+def read(*arguments, chosen=None, kind=Config):
+    settings = [Setting(key, value, "chosen", "by a test") for key, value in (chosen or {}).items()]
+    return read_config(list(arguments), kind, settings)
 
 
 def test_option_beats_file_beats_defaults(tmp_path):
     file = tmp_path / "some.yaml"
     file.write_text("train: {iterations: 7, lr: 0.5}\nmodel: {backbone: resnet18}\n")
-    config = read("--config", str(file), "--train.lr=0.25", defaults={"train.lr": 1.0, "train.batch": 4, "seed": 9})
+    config = read("--config", str(file), "--train.lr=0.25", chosen={"train.lr": 1.0, "train.batch": 4, "seed": 9})
     assert (config.train.lr, config.train.iterations, config.train.batch) == (0.25, 7, 4)
     assert (config.model.backbone, config.seed, config.train.momentum) == ("resnet18", 9, 0.9)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from detection import checkpoint
-from detection.config.read import config_parser, read_config
+from detection.config.read import read_config
 from detection.config.schema import Config
 from detection.engine.loop import Loop
 from detection.engine.proposal_cache import load_proposals, save_proposals
@@ -17,7 +17,7 @@ from detection.errors import InputError
 def config(tiny, shapes, tmp_path):
     def read(*options):
         data = [f"--data={shapes}", f"--output={tmp_path / 'run'}", "--train.mode=alternating", "--model.norm=group"]
-        return read_config(config_parser("frcnn train", "", Config), [*tiny, *data, *options], Config)
+        return read_config([*tiny, *data, *options], Config)
 
     return read
 

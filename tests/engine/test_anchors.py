@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.config.schema import AnchorConfig, ModelConfig
+from detection.config.schema import AnchorConfig, Config, ModelConfig
 from detection.data.index import AnnotationIndex
 from detection.data.locate import locate
 from detection.doctor.examine import examine
@@ -87,7 +87,9 @@ def test_the_choice_never_meets_fewer_boxes_than_the_defaults(
 ) -> None:
     index = index_of(seed, images, mean, spread, stretch, scale)
     model = ModelConfig(architecture=architecture)  # type: ignore[arg-type]
-    chosen = {c.key: c.value for c in choose_settings(index, hardware, True, None, model)}
+    chosen = {
+        c.key: c.value for c in choose_settings(index, hardware, True, Config(model=model), ["model.architecture"])
+    }
     sides = chosen["input.test_short_side"], chosen["input.long_side"]
     usual = usual_anchors(architecture, *sides)
     ratios = chosen.get("model.anchors.ratios", usual.ratios)
@@ -116,15 +118,16 @@ def test_check_data_prints_the_choice_of_training_with_what_it_meets(shared: Pat
         assert advice.anchors.sizes == choice["model.anchors.sizes"].value
         assert advice.anchors.short_side == choice["input.test_short_side"].value
         shares = " and ".join(f"{100 * share:.1f} %" for share in advice.recall.values())
-        assert shares in choice["model.anchors.sizes"].reason
+        assert shares in choice["model.anchors.sizes"].why
 
 
 def test_given_anchors_are_left_alone_and_given_ratios_fitted_to() -> None:
     index = index_of(0, 20, 0.1, 0.3, 0.1, 400)
-    keys = {c.key for c in choose_settings(index, CPU, True, None, ModelConfig(anchors=AnchorConfig([[9.0]] * 5)))}
+    own = Config(model=ModelConfig(anchors=AnchorConfig([[9.0]] * 5)))
+    keys = {c.key for c in choose_settings(index, CPU, True, own, ["model.anchors.sizes"])}
     assert not keys & {"model.anchors.sizes", "model.anchors.ratios"}
     model = ModelConfig(anchors=AnchorConfig(ratios=[1.0]))
-    chosen = {c.key: c.value for c in choose_settings(index, CPU, True, None, model)}
+    chosen = {c.key: c.value for c in choose_settings(index, CPU, True, Config(model=model), ["model.anchors.ratios"])}
     assert "model.anchors.ratios" not in chosen
     met = [
         recall(index, replace(usual_anchors("fpn", 320, 533), ratios=[1.0], sizes=s))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from detection import checkpoint
 from detection.config.pretrain import PretrainConfig
-from detection.config.read import config_parser, read_config
+from detection.config.read import read_config
 from detection.config.schema import Config
 from detection.engine.classifier import pretrain
 from detection.engine.loop import Loop
@@ -30,8 +30,7 @@ def config(small, classes, tmp_path):
 
     def read(*options):
         data = [f"--data={classes}", f"--output={tmp_path / 'run'}"]
-        parser = config_parser("frcnn pretrain", "", PretrainConfig)
-        return read_config(parser, [*small, *data, *options], PretrainConfig)
+        return read_config([*small, *data, *options], PretrainConfig)
 
     return read
 
@@ -112,7 +111,7 @@ def test_the_weights_are_a_backbone_with_and_without_new_statistics(config, tmp_
 
 def detector_config(backbone, width, weights):
     options = [f"--model.backbone={backbone}", f"--model.width={width}", f"--model.weights={weights}"]
-    return read_config(config_parser("frcnn train", "", Config), ["--train.iterations=1", *options], Config)
+    return read_config(["--train.iterations=1", *options], Config)
 
 
 def read_detector(weights):

@@ -15,7 +15,7 @@ import torch
 
 from detection import checkpoint
 from detection.cli.main import main
-from detection.config.read import config_parser, read_config
+from detection.config.read import read_config
 from detection.config.schema import Config
 from detection.data.coco import read_coco
 from detection.data.shapes import write_shapes
@@ -36,7 +36,7 @@ def config(shapes, tiny, tmp_path):
 
     def read(*options):
         data = [f"--data={shapes}", f"--output={tmp_path / 'run'}"]
-        return read_config(config_parser("frcnn train", "", Config), [*tiny, *data, *options], Config)
+        return read_config([*tiny, *data, *options], Config)
 
     return read
 

@@ -12,8 +12,7 @@ from seen import fresh, see
 
 from detection.config.idle import CLASSIFIER
 from detection.config.pretrain import PretrainConfig
-from detection.config.read import to_dict
-from detection.engine.resuming import flat
+from detection.config.read import flat, to_dict
 
 ROOT = Path(__file__).parents[2]
 SCALE = "--input.augment=scale --input.short_sides=[16,20]"

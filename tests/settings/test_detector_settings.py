@@ -10,9 +10,8 @@ import pytest
 from seen import fresh, see
 
 from detection.config.idle import DETECTOR
-from detection.config.read import to_dict
+from detection.config.read import flat, to_dict
 from detection.config.schema import Config
-from detection.engine.resuming import flat
 
 ROOT = Path(__file__).parents[2]
 CROP = '[{"name":"RandomCrop","height":48,"width":48}]'
