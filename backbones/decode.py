@@ -24,7 +24,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class ImageDataError(ValueError):
-    """Images that cannot be used. One line: what is wrong, in which file and item, how to mend it."""
+    """Images that cannot be used. One line: what is wrong, in which file and item, how to fix it."""
 
 
 @contextlib.contextmanager

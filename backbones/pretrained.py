@@ -28,7 +28,7 @@ CLASSIFIERS = ("fc.", "linear.", "classifier.6.")
 
 
 class WeightsError(ValueError):
-    """Weights that cannot be had or do not fit. The message is one line and says how to mend it."""
+    """Weights that cannot be had or do not fit. The message is one line and says how to fix it."""
 
 
 def load_pretrained(net: nn.Module, architecture: str, source: str) -> None:

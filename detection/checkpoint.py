@@ -1,4 +1,4 @@
-"""One file format for what a run leaves: `last.pt` to go on from, `best.pt` to use.
+"""One file format for what a run leaves: `last.pt` to resume from, `best.pt` to use.
 
 A checkpoint is a dict of plain values and tensors, so that it loads without running any code:
     format       3
@@ -14,7 +14,7 @@ A checkpoint is a dict of plain values and tensors, so that it loads without run
     versions     of this toolkit, torch and torchvision
 
 Behind it stands its SHA-256, which every reading verifies; torch alone reads the file too, and sees no difference.
-`previous.pt` is the `last.pt` before: what a run goes on from where `last.pt` turns out to be damaged.
+`previous.pt` is the `last.pt` before: what a run resumes from where `last.pt` turns out to be damaged.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def load(path: Path, task: str) -> dict[str, Any]:
 
 
 def load_newest(folder: Path, task: str) -> tuple[dict[str, Any] | None, str]:
-    """What a run in `folder` goes on from, None where nothing was saved, and a warning where that is not `last.pt`,
+    """What a run in `folder` resumes from, None where nothing was saved, and a warning where that is not `last.pt`,
     which nothing is done about here. Raises `InputError` where neither can be used."""
     last, previous = folder / LAST, folder / PREVIOUS
     if not has_run(folder):

@@ -1,4 +1,4 @@
-"""The exception for what a user can mend."""
+"""The exception for what a user can fix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST = 2000
 class InputError(ValueError):
     """Something given from outside is wrong: a file, an annotation, a config value, a checkpoint.
 
-    The message is one line: what is wrong, in which file and item, how to mend it. The command line prints it and
+    The message is one line: what is wrong, in which file and item, how to fix it. The command line prints it and
     exits with status 2; as a `ValueError` it is also what library callers expect. Whatever a file put into it, the
     message is one line that does nothing to a terminal.
     """
@@ -36,7 +36,7 @@ class DivergedError(InputError):
 
 @contextlib.contextmanager
 def mending() -> Iterator[None]:
-    """Images that a user can mend are an `InputError`, whoever found them."""
+    """Images that a user can fix are an `InputError`, whoever found them."""
     try:
         yield
     except ImageDataError as error:

@@ -8,6 +8,7 @@ import sys
 import uuid
 
 from detection import parallel
+from detection.counted import counted
 from detection.errors import InputError
 
 
@@ -48,7 +49,7 @@ def launch(command: str, arguments: list[str], processes: int, device: str) -> i
 def _check(gpus: int, processes: int, device: str) -> None:
     on_gpus = device.startswith("cuda") or (device == "auto" and gpus > 0)
     if on_gpus and processes > gpus:
-        raise InputError(f"processes: {processes} asked for, but this machine has {gpus} GPUs; lower it")
+        raise InputError(f"processes: {processes} asked for, but this machine has {counted(gpus, 'GPU')}; lower it")
     if on_gpus and ":" in device:
         raise InputError(f"device: {device} names one GPU, and processes is {processes}; use cuda")
     if device == "mps":

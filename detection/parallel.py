@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
+from detection.counted import counted
 from detection.errors import InputError
 
 T = TypeVar("T")
@@ -209,7 +210,9 @@ def choose_device(name: str) -> torch.device:
         raise InputError(f"device: {name} asked for, but torch {torch.__version__} sees no CUDA device; use cpu")
     if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise InputError(f"device: {name} asked for, but this machine has {count} GPUs, cuda:0 to cuda:{count - 1}")
+        raise InputError(
+            f"device: {name} asked for, but this machine has {counted(count, 'GPU')}, cuda:0 to cuda:{count - 1}"
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError(f"device: mps asked for, but torch {torch.__version__} sees no Apple GPU; use cpu")
     return _tried(device)

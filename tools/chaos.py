@@ -2,7 +2,7 @@
 
 A tiny detector is trained once without disturbance. Then the same run is trained again and again, with SIGKILLs until
 enough were given: at random moments, and, every second one, as soon as a temporary file shows that a checkpoint is
-being written. Each run is gone on with until its end, and must have the weights of the undisturbed one to the last bit,
+being written. Each run is resumed until its end, and must have the weights of the undisturbed one to the last bit,
 and no line more or less in any of its files.
 
     python tools/chaos.py --kills 50 --results results/robustness
@@ -116,7 +116,7 @@ def chaos(folder: Path, wanted: int, iterations: int, moments: random.Random) ->
             kills.append(Kill(run, aimed, round(done, 3), iteration_of(output), bool(writes(output) - before)))
             if len(kills) >= wanted:  # enough: let this last run finish
                 status = finish([*options, f"--output={output}", "--resume=true"])
-                assert status == 0, f"run {run} cannot be gone on with: status {status}"
+                assert status == 0, f"run {run} cannot be resumed: status {status}"
                 break
         differences[run] = difference(whole, output)
     identical = sum(not found for found in differences.values())
@@ -164,7 +164,7 @@ def attempt(arguments: list[str], output: Path, aimed: bool, length: float, mome
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             code = os.waitstatus_to_exitcode(status)
-            assert code == 0, f"the run cannot be gone on with: status {code}"
+            assert code == 0, f"the run cannot be resumed: status {code}"
             return None
         passed = time.monotonic() - began
         if aimed:

@@ -6,7 +6,7 @@
 DATA holds imagenet200_32px.tar.xz, 200 classes of 500 images, and bccd, blood cells as PASCAL VOC; RUNS takes the
 checkpoints. Every net is pretrained on the same images (configs/comparison/pretrain.yaml), every pretrained net becomes
 a detector (detect_resnet.yaml, detect_vgg.yaml), the best residual one is improved as the paper does, and what is
-finished is laid side by side. It takes hours on two cores: the same command goes on where it was stopped or killed, and
+finished is laid side by side. It takes hours on two cores: the same command resumes where it was stopped or killed, and
 `--only table` shows at any time what there is. `--mini` runs the same code on narrow nets in minutes: a test of code.
 """
 
@@ -91,7 +91,7 @@ if __name__ == "__main__":
         print(f"comparison.py: error: {error}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as stop:
-        print(f"{stop}: saved; the same command goes on")
+        print(f"{stop}: saved; the same command resumes it")
         sys.exit(128 + stop.signal)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -5,7 +5,7 @@
     python tools/prepare_data.py coco2017 --output /data
     frcnn train --data /data/coco
 
-Downloads go on where they broke. What is there already is left alone, so it can be run again at any time. VOC 2012's
+Downloads continue where they broke. What is there already is left alone, so it can be run again at any time. VOC 2012's
 test images need an account at its evaluation server and are not fetched.
 """
 

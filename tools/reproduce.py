@@ -74,7 +74,7 @@ if __name__ == "__main__":
         print(f"reproduce.py: error: {error}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as stop:
-        print(f"{stop}: saved; the same command goes on")
+        print(f"{stop}: saved; the same command resumes it")
         sys.exit(128 + stop.signal)
     except KeyboardInterrupt:
         sys.exit(130)

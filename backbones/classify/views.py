@@ -42,7 +42,7 @@ class View:
         if self.name not in VIEWS:
             raise ValueError(f"view {self.name!r} is unknown; known are {', '.join(VIEWS)}")
         if self.name in ("1-crop", "10-crop") and not 1 <= self.crop <= self.short_side:
-            raise ValueError(f"a crop of {self.crop} does not lie in a short side of {self.short_side}")
+            raise ValueError(f"a crop of {self.crop} does not fit into a short side of {self.short_side}")
         if not self.scales or min(self.scales) < 1:
             raise ValueError(f"scales {self.scales} are not sizes in pixels")
 

@@ -49,5 +49,5 @@ def share(text: str) -> float:
     """A number from 0 to 1, as an argparse type."""
     value = float(text)
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} does not lie in 0..1")
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return value

@@ -1,4 +1,4 @@
-"""`frcnn check-data`: what is wrong with a dataset, how to mend it, and a mended copy."""
+"""`frcnn check-data`: what is wrong with a dataset, how to fix it, and a fixed copy."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from detection.data.locate import Source
     from detection.doctor.examine import Examination
 
-DESCRIPTION = """Examine every split of a dataset: broken files, boxes that are none, doubled or doubtful annotations,
+DESCRIPTION = """Examine every split of a dataset: broken files, invalid boxes, doubled or doubtful annotations,
 classes, images shared between splits, and the settings that fit. Nothing of the dataset is touched; --fix OUT writes a
-mended copy with a log of every change. Exit status: 0 nothing to mend (notes are no fault), 1 warnings, 2 errors that
+fixed copy with a log of every change. Exit status: 0 nothing to fix (notes are no fault), 1 warnings, 2 errors that
 training refuses; with --fix that of the copy. Needs no --device."""
 
 

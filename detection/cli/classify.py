@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from detection.cli.arguments import Parser, at_least, refuse_unused
+from detection.counted import counted
 
 DESCRIPTION = """Error of classifiers on one split: each alone and, for several, of their averaged probabilities. A
 checkpoint of `frcnn pretrain` brings its data and its view; NET=FILE, such as cifar_resnet20=weights.pt, names plain
@@ -51,7 +52,10 @@ def main(arguments: list[str]) -> int:
         errors = errors_of(found, images.labels)
         rows.append({"classifier": name, "view": view.name, **errors})
         parts = [f"{key.replace('_', ' ')} {100 * v:.2f} %" for key, v in errors.items() if key != "loss"]
-        print(f"{name}: {', '.join(parts)}, loss {errors['loss']:.4f} ({len(images)} images, {view.name})", flush=True)
+        print(
+            f"{name}: {', '.join(parts)}, loss {errors['loss']:.4f} ({counted(len(images), 'image')}, {view.name})",
+            flush=True,
+        )
     if args.output:
         write_atomically(args.output, json.dumps(rows, indent=1).encode())
     return 0

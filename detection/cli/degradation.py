@@ -8,7 +8,8 @@ from detection.config.pretrain import PretrainConfig
 from detection.config.read import read_config
 
 DESCRIPTION = """Train nets of several depths with one recipe and draw their training and test errors on one figure.
-Runs lie in OUTPUT/NET and are gone on with, finished ones at once. All settings of `frcnn pretrain` may follow."""
+Runs are kept in OUTPUT/NET and resumed; finished ones are not trained again. All settings of `frcnn
+pretrain` may follow."""
 
 
 def main(arguments: list[str]) -> int:

@@ -18,6 +18,7 @@ from detection.cli.testing import (
     size_text,
     tell_of_compilation,
 )
+from detection.counted import counted
 from detection.errors import InputError
 
 if TYPE_CHECKING:
@@ -170,7 +171,9 @@ def _tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> 
     for path in checkpoints:
         seen = int(np.isin(known, trained_images(path / "model.pt" if path.is_dir() else path)).sum())
         if seen:
-            print(f"warning: {path} was trained on {seen} of these {len(known)} images: the numbers flatter it")
+            print(
+                f"warning: {path} was trained on {seen} of these {counted(len(known), 'image')}: the numbers flatter it"
+            )
 
 
 @dataclass(frozen=True)
@@ -253,7 +256,9 @@ def _scores(
     result = evaluate_coco(ground_truth(index), results, args.backend, limit_of(args))
     most, text = int(np.diff(index.offsets).max(initial=0)), ""
     if most > limit_of(args):
-        text = f"images have up to {most} objects, of which AP counts {limit_of(args)}: see --max-detections\n"
+        text = (
+            f"images have up to {counted(most, 'object')}, of which AP counts {limit_of(args)}: see --max-detections\n"
+        )
     return result, text + (false_alarms(result, results) or f"{summary_table(result)}\n\n{per_class_table(result)}")
 
 

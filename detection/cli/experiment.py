@@ -59,7 +59,7 @@ def follow(experiment: Callable[[], Report], folder: Path) -> int:
     try:
         report = experiment()
     except Interrupted as stop:
-        print(f"{stop}: the run is saved; the same command goes on with it")
+        print(f"{stop}: the run is saved; the same command resumes it")
         return 128 + stop.signal
     return finish(report, folder)
 

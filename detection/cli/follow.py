@@ -16,7 +16,7 @@ def follow(training: Callable[[], Findings | None]) -> int:
     try:
         found = training()
     except Interrupted as stop:
-        print(f"{stop}: the run is saved; go on with --resume true", flush=True)
+        print(f"{stop}: the run is saved; continue it with --resume", flush=True)
         return 128 + stop.signal
     if found is None:
         return 0

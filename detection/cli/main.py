@@ -1,4 +1,4 @@
-"""`frcnn COMMAND ...`: finds the command, runs it, and turns what a user can mend into one line and status 2.
+"""`frcnn COMMAND ...`: finds the command, runs it, and turns what a user can fix into one line and status 2.
 
 Nothing heavy is imported before the command is known, so that help is instant.
 """
@@ -20,7 +20,7 @@ COMMANDS = {
     "export": "a detector for OpenVINO (also int8) or ONNX Runtime",
     "predict": "detect objects in images; write JSON and pictures",
     "convert": "your dataset as COCO, PASCAL VOC or YOLO",
-    "check-data": "what is wrong with your images and annotations, and a mended copy",
+    "check-data": "what is wrong with your images and annotations, and a fixed copy",
 }
 EXPERIMENTS = {
     "degradation": "do deeper nets learn worse, plain and residual?",
@@ -38,14 +38,14 @@ MENDABLE = {
     "out of memory": MEMORY,
     "not enough memory": MEMORY,
     "DataLoader worker": "{reason}: a process that loads images was killed, mostly by the system for want of "
-    "memory; lower input.workers, and go on with --resume true",
+    "memory; lower input.workers, and resume with --resume",
     "C++ compiler": "--compiled and train.compile need a C++ compiler on a CPU: install g++, or leave them out",
     "onnection closed by peer": OTHERS,
     "onnection reset by peer": OTHERS,
     "Broken pipe": OTHERS,
     "Timed out waiting": OTHERS,
 }
-"""What torch says in a RuntimeError of what a user can mend, and the line for it."""
+"""What torch says in a RuntimeError of what a user can fix, and the line for it."""
 
 HELP = """usage: frcnn COMMAND [options]
 
@@ -64,7 +64,7 @@ experiments of the ResNet paper, each writing JSON, a table and figures:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0 done, 2 something to mend, 128 + n stopped by signal n."""
+    """Run the command line; returns the exit status: 0 done, 2 something to fix, 128 + n stopped by signal n."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP.format(commands=_lines(COMMANDS), experiments=_lines(EXPERIMENTS)))

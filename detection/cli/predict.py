@@ -19,6 +19,7 @@ from detection.cli.testing import (
     size_text,
     tell_of_compilation,
 )
+from detection.counted import counted
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """Detect objects in images, folders and globs. Writes predictions.json, with boxes as x1 y1 x2 y2 in
 pixels of the original image, upright by its EXIF orientation, and a picture of each image with its detections.
 Several checkpoints of the same classes are an ensemble. Under torchrun every process takes its share of the images.
-What is interrupted goes on with --resume."""
+An interrupted prediction is resumed with --resume."""
 
 DECODERS = 4
 """Threads that decode images, at most, unless more are asked for."""
@@ -148,9 +149,9 @@ def _tell(images: int, discarded: int, left: int, left_out: list[Path]) -> None:
     if left_out:
         print(f"left out {len(left_out)} folders with results of frcnn, the first {left_out[0]}")
     if discarded:
-        print(f"begins anew; --resume would have kept {discarded} images that are done")
+        print(f"begins anew; --resume would have kept {counted(discarded, 'image')} that are done")
     elif left < images:
-        print(f"goes on: {images - left} of {images} images are done")
+        print(f"resuming: {images - left} of {counted(images, 'image')} are done")
 
 
 def _tell_of_dark_images(paths: list[Path]) -> None:
@@ -171,9 +172,9 @@ def _tell_of_dark_images(paths: list[Path]) -> None:
 def _finish(folder: Path, done: Done, batches: list[list[Path]], images: list[Path]) -> None:
     records, skipped = done.merge(batches, images)
     count = sum(len(record["detections"]) for record in records)
-    print(f"{count} detections in {len(records)} images: {folder / 'predictions.json'}")
+    print(f"{counted(count, 'detection')} in {counted(len(records), 'image')}: {folder / 'predictions.json'}")
     if skipped:
-        print(f"skipped {len(skipped)} images; the first: {skipped[0]}")
+        print(f"skipped {counted(len(skipped), 'image')}; the first: {skipped[0]}")
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -205,7 +206,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--invalid", choices=["error", "skip"], default="error", help="unreadable images: stop, or skip"
     )
-    parser.add_argument("--resume", action="store_true", help="go on with what was interrupted in --output")
+    parser.add_argument("--resume", action="store_true", help="resume the prediction that was interrupted in --output")
     parser.add_argument("--no-pictures", action="store_true", help="write only the JSON")
     return parser
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detection.cli.arguments import Parser, refuse_unused
+from detection.counted import counted
 from detection.errors import InputError
 
 DESCRIPTION = """Turns predictions in COCO's result format into the files that the evaluation servers take: of PASCAL
@@ -56,7 +57,10 @@ def _voc(args: argparse.Namespace, results: list[dict[str, Any]]) -> int:
         raise InputError(f"{args.predictions}: {error}") from error
     names = dict(zip(index.image_ids.tolist(), index.stems(), strict=True))
     files = write_voc_submission(args.output, index.class_names, names, detections, args.competition, args.year, "test")
-    print(f"{len(results)} detections of {len(index)} images, {len(files)} classes, in {files[0].parent}")
+    print(
+        f"{counted(len(results), 'detection')} of {counted(len(index), 'image')}, {counted(len(files), 'class')}, "
+        f"in {files[0].parent}"
+    )
     return 0
 
 
@@ -75,7 +79,7 @@ def _coco(args: argparse.Namespace, results: list[dict[str, Any]]) -> int:
                     "give the split that was detected on"
                 )
     write_coco_submission(path, results)
-    print(f"{len(results)} detections of {len(images)} images\n{path}")
+    print(f"{counted(len(results), 'detection')} of {counted(len(images), 'image')}\n{path}")
     return 0
 
 

@@ -109,7 +109,9 @@ def _download(archive: Archive, part: Path, progress: Progress, retry_seconds: t
             _fetch(archive, part, before, progress)
             return
         except _WriteError as error:
-            raise InputError(f"{part}: cannot be written ({error}); make room and run again, it goes on") from error
+            raise InputError(
+                f"{part}: cannot be written ({error}); free some space and run again; the download continues"
+            ) from error
         except (OSError, HTTPException) as error:
             status = getattr(error, "code", None)
             if part.exists() and part.stat().st_size > before:

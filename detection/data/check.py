@@ -1,4 +1,4 @@
-"""What can be wrong with a dataset that reads well: missing or broken images, boxes that are none.
+"""What can be wrong with a dataset that reads well: missing or broken images, invalid boxes.
 
 The rules:
     image missing       the file is not in its folder
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detection.counted import counted
 from detection.data.image import Size, image_size, read_image
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
@@ -94,7 +95,7 @@ def _refuse_empty(index: AnnotationIndex, reason: str, needs_objects: bool) -> N
     if len(index) == 0:
         raise InputError(f"{index.source}: empty split, there are no images{reason}")
     if needs_objects and len(index.xywh) == 0:
-        raise InputError(f"{index.source}: empty split, {len(index)} images but no annotated object{reason}")
+        raise InputError(f"{index.source}: empty split, {counted(len(index), 'image')} but no annotated object{reason}")
 
 
 def _missing_images(index: AnnotationIndex) -> dict[str, dict[int, str]]:
@@ -167,7 +168,7 @@ def misread(index: AnnotationIndex) -> str | None:
     _, _, outside = box_flaws(index)
     for what, wrong in (("under 2 pixels", (index.xywh[:, 2:] < SPECK).all(axis=1)), ("wholly outside", outside)):
         if count >= FEW and wrong.mean() > NEARLY_ALL:
-            return f"{int(wrong.sum())} of {count} boxes are {what}"
+            return f"{int(wrong.sum())} of {counted(count, 'box')} are {what}"
     return None
 
 

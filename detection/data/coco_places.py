@@ -80,7 +80,7 @@ class Places:
             placed.append(found[0] if found else there)
             if found and found[0] != there:
                 moved += 1
-                tally.add("images lie in other folders than the file says: found by name", f"{name}: {found[0]}")
+                tally.add("images are in other folders than the file says: found by name", f"{name}: {found[0]}")
             if "\\" in name:
                 tally.add("file names had backslashes: read as /", name)
         if not moved and not any("\\" in name for name in names):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from backbones.fingerprints import drawn, of_files
+from detection.counted import counted
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
 
@@ -38,7 +39,8 @@ def hold_out(
     held = _held(known, fraction, salt)
     if held.all() or not held.any():
         raise InputError(
-            f"{index.source}: has {len(index)} images, too few to hold out {fraction} of them for validation; add "
+            f"{index.source}: has {counted(len(index), 'image')}, too few to hold out {fraction} of them for "
+            "validation; add "
             "images, or train without validation: --dataset.val null"
         )
     return index.select_images(np.flatnonzero(~held)), index.select_images(np.flatnonzero(held)), salt

@@ -14,6 +14,7 @@ from dataclasses import replace
 import hotcoco
 import numpy as np
 
+from detection.counted import counted
 from detection.data.index import AnnotationIndex
 from detection.doctor.findings import Item, box_item
 
@@ -89,7 +90,7 @@ def untrained(parts: Parts) -> list[tuple[str, Item]]:
     for split, index in parts.items():
         for label, count in zip(*(column.tolist() for column in np.unique(index.labels, return_counts=True))):
             if label not in train:
-                text = f"class {index.class_names[label]!r} has {count} objects in {split} and none in train"
+                text = f"class {index.class_names[label]!r} has {counted(count, 'object')} in {split} and none in train"
                 found.append(("class untrained", Item(split, text, row=label)))
     return found
 
@@ -119,9 +120,9 @@ def distribution(split: str, index: AnnotationIndex) -> list[tuple[str, Item]]:
         tell("class unused", label, f"has no object in {split}")
     if split == "train":
         for label in sorted(told.get("low_instance_category", []), key=lambda label: counts[label]):
-            tell("class rare", label, f"has {counts[label]} objects in {split}")
+            tell("class rare", label, f"has {counted(counts[label], 'object')} in {split}")
         for label in np.flatnonzero((counts >= 10) & (counts * IMBALANCE < counts.max(initial=0))).tolist():
-            tell("imbalance", label, f"has {counts[label]} objects, the commonest has {counts.max()}")
+            tell("imbalance", label, f"has {counted(counts[label], 'object')}, the commonest has {counts.max()}")
     for row in told.get("extreme_aspect_ratio", []):
         found.append(("extreme shape", box_item(split, index, row, "is extremely long")))
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detection.counted import counted
 from detection.data.index import AnnotationIndex
 from detection.data.locate import Source
 from detection.doctor.classes import united
@@ -34,7 +35,9 @@ def convert(source: Source, format: str, out: Path) -> list[str]:
         there = np.array([os.path.isfile(index.path(i)) for i in range(len(index))], dtype=bool)
         if not there.all():
             first = index.file_names[int(np.argmin(there))].decode()
-            lines.append(f"{split}: {int((~there).sum())} images are not there, left out; the first: {first}")
+            lines.append(
+                f"{split}: {counted(int((~there).sum()), 'image')} are not there, left out; the first: {first}"
+            )
             parts[split] = index.select_images(np.flatnonzero(there))
     flawed = [item.text for rule, item in found if rule == "structure"]
     if flawed:
@@ -45,7 +48,13 @@ def convert(source: Source, format: str, out: Path) -> list[str]:
             lines.append(f"{count} {what}")
     with appearing_whole(out) as folder:
         WRITERS[format](parts, together, folder)
-    return [*lines, *(f"{split}: {len(index)} images, {len(index.xywh)} objects" for split, index in parts.items())]
+    return [
+        *lines,
+        *(
+            f"{split}: {counted(len(index), 'image')}, {counted(len(index.xywh), 'object')}"
+            for split, index in parts.items()
+        ),
+    ]
 
 
 def _lost(parts: Collection[AnnotationIndex], format: str) -> dict[str, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detection.counted import counted
 from detection.data.index import AnnotationIndex
 from detection.doctor.findings import Item, image_item
 from detection.doctor.pictures import Album, alike
@@ -49,7 +50,7 @@ def _copies(parts: Parts, places: list[Place]) -> list[tuple[str, Item]]:
             text = f"is also {name}" + (", with other annotations" if differs else "")
             found.append(("shared image", image_item(split, parts[split], row, text)))
         elif differs:
-            counts = f"{_count(parts, place)} objects here and {_count(parts, kept)} there"
+            counts = f"{counted(_count(parts, place), 'object')} here and {_count(parts, kept)} there"
             found.append(("copy differs", image_item(split, parts[split], row, f"is a copy of {name}, {counts}")))
         else:
             found.append(("copy", image_item(split, parts[split], row, f"is a copy of {name}")))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from detection.counted import counted
 from detection.data.check import CORNERS, find_flaws, holds_corners, leave_out, misread, name_item
 from detection.data.image import bits_in_use
 from detection.data.index import AnnotationIndex
@@ -117,7 +118,7 @@ def judge(parts: Parts, album: Album) -> Found:
         found += [] if album.quick else dark_images(split, index)
         counts = np.diff(index.offsets)
         for row in np.flatnonzero(counts > METRIC_LIMIT).tolist():
-            found.append(("crowded image", image_item(split, index, row, f"has {counts[row]} objects")))
+            found.append(("crowded image", image_item(split, index, row, f"has {counted(counts[row], 'object')}")))
         for row in np.flatnonzero(np.diff(index.offsets) == 0).tolist():
             found.append(("no objects", image_item(split, index, row, "has no objects")))
     return found + class_names(sound) + untrained(sound) + copied_images(sound, album)

@@ -17,7 +17,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Rule:
-    """title: what the items are; cure: how to mend them; mended: what a cleaned copy does about them, None where only a
+    """title: what the items are; cure: how to fix them; mended: what a cleaned copy does about them, None where only a
     person can tell what is right."""
 
     severity: Severity

@@ -25,7 +25,7 @@ def refuse_place(root: Path, out: Path) -> None:
     """Raise InputError where `out` lies in the dataset at `root`, or holds something."""
     folder = (root if root.is_dir() else root.parent).resolve()
     if out.resolve().is_relative_to(folder):
-        raise InputError(f"{out}: lies in the dataset, which is never touched; give a folder elsewhere")
+        raise InputError(f"{out}: is inside the dataset, which is never changed; give a folder elsewhere")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already; give a new folder for the copy")
 

@@ -9,6 +9,7 @@ import numpy as np
 from jinja2 import Environment
 
 from backbones.printable import printable
+from detection.counted import counted
 from detection.data.index import AnnotationIndex
 from detection.doctor.examine import Advice, Examination
 from detection.doctor.findings import RULES, SEVERITIES, Finding
@@ -34,7 +35,7 @@ img { max-width: 100% } li { overflow-wrap: anywhere }
 <table>{% for row in splits %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 {% for finding in findings %}<h2 class="{{ finding.severity }}">{{ finding.severity }}: {{ finding.title }}</h2>
-<p>{{ finding.found | length }}. To mend: {{ finding.cure }}.</p>
+<p>{{ finding.found | length }}. Fix: {{ finding.cure }}.</p>
 <ul>
 {% for item in finding.found[:listed] %}<li>{{ item }}</li>
 {% endfor %}</ul>
@@ -121,7 +122,14 @@ def _splits(examination: Examination) -> list[list[str]]:
         common = np.argsort(-counts, kind="stable")[:4]
         names = ", ".join(f"{printable(index.class_names[k])} {counts[k]}" for k in common.tolist())
         more = f" and {len(counts) - 4} more classes" if len(counts) > 4 else ""
-        rows.append([f"{split:8}", f"{len(index)} images", f"{len(index.labels)} objects", f"{names}{more}"])
+        rows.append(
+            [
+                f"{split:8}",
+                f"{counted(len(index), 'image')}",
+                f"{counted(len(index.labels), 'object')}",
+                f"{names}{more}",
+            ]
+        )
     rows += [[f"{split:8}", f"is {' and '.join(inside)} together"] for split, inside in examination.unions.items()]
     return rows
 
@@ -153,7 +161,7 @@ def _finding(finding: Finding) -> list[str]:
     if len(finding.items) > shown:
         lines.append(f"         ... and {len(finding.items) - shown} more")
     fixed = f"; --fix: {rule.mended}" if rule.mended else ""
-    return [*lines, f"         to mend: {rule.cure}{fixed}"]
+    return [*lines, f"         fix: {rule.cure}{fixed}"]
 
 
 def _settings(row: Advice) -> dict[str, Any]:

@@ -5,7 +5,7 @@ step2/   Fast R-CNN on its proposals, from the pretrained backbone again; nothin
 step3/   the RPN anew, on the backbone of step 2, which is fixed
 step4/   what is Fast R-CNN's own, on the proposals of step 3; backbone and RPN are fixed
 
-Each step is a run of its own folder, which goes on where it stopped; between them lie proposals_train.npz and
+Each step is a run of its own folder, which is resumed where it stopped; between them lie proposals_train.npz and
 proposals_val.npz of steps 1 and 3.
 """
 
@@ -81,7 +81,7 @@ def _four_steps(
     # The first rank's answer, since it may have begun the first step before another one looks.
     begun = parallel.from_first((folder / "step1").exists() or checkpoint.has_run(folder))
     if begun and not config.resume:
-        raise InputError(f"{folder}: holds a run already; go on with --resume true, or give another folder")
+        raise InputError(f"{folder}: holds a run already; resume it with --resume, or give another folder")
     if begun:
         refuse_other_settings(config, (*ALTERNATING, *(k for k, change in DETECTOR.items() if change == "refused")))
     if parallel.rank() == 0 and not begun:

@@ -12,6 +12,7 @@ from detection.config.command_line import training_sides
 from detection.config.origin import Setting
 from detection.config.schema import Config, InputConfig, ModelConfig
 from detection.config.training import TrainConfig
+from detection.counted import counted
 from detection.data.index import AnnotationIndex
 from detection.engine.anchors import USUAL_RATIOS, Anchors, best_fit, recall, usual_anchors
 from detection.engine.hardware import Hardware
@@ -53,7 +54,7 @@ def choose_settings(
     most = int(np.diff(index.offsets).max())
     if most > METRIC_LIMIT:
         room = -(-most * 5 // 4 // 50) * 50
-        found.append(_chosen("model.roi.detections", room, f"an image; there are images of {most} objects"))
+        found.append(_chosen("model.roi.detections", room, f"an image; there are images of {counted(most, 'object')}"))
     if hardware.gpu:
         found.append(_chosen("train.tf32", True, "what stays in float32 is multiplied faster, at 10 bits"))
     if not has_val:
@@ -96,7 +97,11 @@ def _schedule(images: int, hardware: Hardware, train: TrainConfig, given: Collec
         batch, rate = train.batch, (0.01 if gpu else 0.005) * train.batch / usual
     seen = max(12 * images, 16000) if gpu else int(np.clip(12 * images, 1200, 4000))
     iterations = max(seen // batch, 1)
-    length = [_chosen("train.iterations", iterations, f"{iterations * batch / images:.1f} epochs of {images} images")]
+    length = [
+        _chosen(
+            "train.iterations", iterations, f"{iterations * batch / images:.1f} epochs of {counted(images, 'image')}"
+        )
+    ]
     if train.iterations is not None or train.epochs is not None:
         length = []
         iterations = train.iterations or max(round(float(train.epochs or 0) * images / batch), 1)

@@ -10,6 +10,7 @@ from backbones.classify.images import ImageSet
 from backbones.classify.sources import Source, open_source
 from backbones.classify.views import View
 from detection.config.pretrain import ClassDatasetConfig, CropConfig, PretrainConfig, ViewConfig
+from detection.counted import counted
 from detection.engine.resuming import stored_setting
 from detection.errors import InputError, mending
 
@@ -51,7 +52,9 @@ def load_class_splits(config: PretrainConfig) -> ClassSplits:
         elif dataset.val is not None:
             whole, held = len(train), _held_out(config, len(train))
             train, val = train.hold_out(*held)
-            lines.append(f"no split {dataset.val!r}: held out {len(val)} of {whole} images, by their content")
+            lines.append(
+                f"no split {dataset.val!r}: held out {len(val)} of {counted(whole, 'image')}, by their content"
+            )
         if dataset.test in source.splits and dataset.test not in (None, dataset.val):
             assert dataset.test is not None
             test = source.read(dataset.test, names)
@@ -60,11 +63,11 @@ def load_class_splits(config: PretrainConfig) -> ClassSplits:
             raise InputError(f"dataset.test: {config.data} has no split {dataset.test!r}; there is {there}")
     counts = {"training": train, "validation": val, "test": test}
     images = ", ".join(f"{len(images)} {name}" for name, images in counts.items() if images is not None)
-    return ClassSplits(train, val, test, [*lines, f"{images} images, {len(names)} classes"], held)
+    return ClassSplits(train, val, test, [*lines, f"{images} images, {counted(len(names), 'class')}"], held)
 
 
 def _held_out(config: PretrainConfig, images: int) -> tuple[int, int]:
-    """How many are held out, and by which salt: as the run that is gone on with began."""
+    """How many are held out, and by which salt: as the resumed run began."""
     given = {"hold_out": config.dataset.hold_out, "hold_out_salt": config.dataset.hold_out_salt}
     for key, value in given.items():
         if value is None and config.resume:

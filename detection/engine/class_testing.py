@@ -9,6 +9,7 @@ from backbones.cifar import CifarNet
 from backbones.classify.images import ImageSet
 from backbones.classify.views import View, probabilities
 from detection.config.pretrain import CropConfig, ViewConfig
+from detection.counted import counted
 from detection.engine.class_images import open_data, view_of
 from detection.engine.restore import Classifier
 from detection.errors import InputError, mending
@@ -40,7 +41,9 @@ def check_classes(classifier: Classifier, images: ImageSet) -> None:
     with torch.inference_mode():
         outputs = classifier.net(torch.zeros(1, 3, 64, 64, device=_device(classifier))).shape[1]
     if outputs != len(images.class_names):
-        raise InputError(f"{classifier.name}: has {outputs} classes, but the images have {len(images.class_names)}")
+        raise InputError(
+            f"{classifier.name}: has {counted(outputs, 'class')}, but the images have {len(images.class_names)}"
+        )
 
 
 def view_for(

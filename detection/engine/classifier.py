@@ -24,6 +24,7 @@ from detection.atomic import write_atomically
 from detection.config.idle import idle_settings
 from detection.config.origin import Setting
 from detection.config.pretrain import NetConfig, PretrainConfig
+from detection.counted import counted
 from detection.data.order import TrainingOrder
 from detection.engine.class_images import ClassSplits, augmentation, load_class_splits, view_of
 from detection.engine.classification_task import ClassificationTask
@@ -42,11 +43,11 @@ def pretrain(
     """Run the training of a classifier that `config` describes; ranks other than the first return None. origins: where
     its settings come from, by key, for the comments of config.yaml.
 
-    Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
+    Raises `InputError` for what the user can fix, `Interrupted` when asked to stop by a signal.
     """
     check_net(config.net)
     device = parallel.start(parallel.choose_device(config.device))
-    if parallel.restarted():  # by torchrun, after a failure: what was saved is gone on with
+    if parallel.restarted():  # by torchrun, after a failure: what was saved is resumed
         config = replace(config, resume=True)
     try:
         check_device(config.train, config.net.norm, "net.norm", device)
@@ -61,7 +62,7 @@ def pretrain(
 
 
 def with_net(config: PretrainConfig, name: str, output: str) -> PretrainConfig:
-    """`config` for a run of another net in a folder that is gone on with; nets without shortcuts get none.
+    """`config` for a run of another net in a folder that is resumed; nets without shortcuts get none.
 
     Raises `InputError` for a net that does not exist.
     """
@@ -99,7 +100,9 @@ class ClassifierProblem:
         self.steps_per_epoch = self._order(0, 1).steps_per_epoch
         self.lines = [*idle_settings(config), *splits.lines]
         if self.metric == "top5_error" and len(self.classes) <= 5:
-            raise InputError(f"train.metric: top5_error has no meaning for {len(self.classes)} classes; use top1_error")
+            raise InputError(
+                f"train.metric: top5_error has no meaning for {counted(len(self.classes), 'class')}; use top1_error"
+            )
 
     def build(self, from_scratch: bool) -> Net:
         settings = self.config.net

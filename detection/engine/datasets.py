@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detection.config.schema import Config, DatasetConfig
+from detection.counted import counted
 from detection.data.check import check_index
 from detection.data.hold_out import hold_out
 from detection.data.index import AnnotationIndex
@@ -54,7 +55,9 @@ def load_splits(config: Config) -> Splits:
     if salt is None and config.resume:
         salt = stored_setting(Path(config.output), "dataset.val_salt")
     train, val, salt = hold_out(train, dataset.val_fraction, salt)
-    held = f"no split {dataset.val!r}: held out {len(val)} of {len(train) + len(val)} images, by their content"
+    held = (
+        f"no split {dataset.val!r}: held out {len(val)} of {counted(len(train) + len(val), 'image')}, by their content"
+    )
     return Splits(train, val, [*notes, held], salt)
 
 

@@ -19,6 +19,7 @@ from detection import checkpoint, parallel
 from detection.atomic import write_atomically
 from detection.config.idle import idle_settings
 from detection.config.schema import Config
+from detection.counted import counted
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.hold_out import index_fingerprints
 from detection.data.order import TrainingOrder
@@ -51,9 +52,9 @@ class DetectorProblem:
         self.skip_unreadable = config.input.skip_unreadable
         self.steps_per_epoch = self._order(0, 1).steps_per_epoch
         val = len(splits.val) if splits.val else 0
-        counts = f"{len(splits.train)} training and {val} validation images, {len(self.classes)} classes"
+        counts = f"{len(splits.train)} training and {val} validation images, {counted(len(self.classes), 'class')}"
         empty = int((np.diff(splits.train.offsets) == 0).sum())
-        counts += f"; {empty} training images have no object and teach what is none" if empty else ""
+        counts += f"; {empty} training images have no object and count as background" if empty else ""
         self.lines = [*splits.notes, *idle_settings(config), counts]
         DetectionDataset(splits.train, config.input, training=True).try_augmentation()
         self.trained_on = index_fingerprints(splits.train)

@@ -1,4 +1,4 @@
-"""TensorBoard's files of a run that is gone on with.
+"""TensorBoard's files of a resumed run.
 
 TensorBoard can hide what a restarted run has written twice, but goes by the order of its files' names, which begin with
 the time of day: a clock that was set back confuses it. So what is past the checkpoint is taken out of the files.

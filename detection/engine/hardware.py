@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from detection import parallel
+from detection.counted import counted
 
 HALF_FROM = (8, 0)
 """Compute capability from which a GPU multiplies bf16 itself (Ampere); older ones emulate it, slower than float32."""
@@ -51,7 +52,7 @@ def idle_gpus(device: torch.device) -> list[str]:
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     if parallel.planned_world() > 1 or count == 1:
         return []
-    return [f"this machine has {count} GPUs, of which this run uses one: --processes {count} uses all"]
+    return [f"this machine has {counted(count, 'GPU')}, of which this run uses one: --processes {count} uses all"]
 
 
 def use_tf32(wanted: bool) -> None:

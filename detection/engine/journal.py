@@ -152,7 +152,7 @@ class Journal:
 
 
 def _rows_until(path: Path, iteration: int) -> list[dict[str, Any]]:
-    """Reports up to `iteration`: those past the checkpoint that a run goes on from are made again."""
+    """Reports up to `iteration`: those past the checkpoint that a run resumes from are made again."""
     rows = []
     for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
         # A killed run may leave half a line, a machine without power zeros.

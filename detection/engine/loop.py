@@ -120,7 +120,7 @@ class Loop:
         images_of: names of the images of an iteration, from 0, for messages.
         """
         settings, progress = self.settings, self.progress
-        if self._out_of_patience():  # a run that had stopped is gone on with
+        if self._out_of_patience():  # a run that had stopped is resumed
             return
         with self.journal.progress() if self.journal else contextlib.nullcontext(), Signals() as signals:
             while progress.iteration < settings.total:
@@ -270,7 +270,7 @@ class Loop:
             if broken:
                 raise InputError(
                     f"iteration {self.progress.iteration}: weights are no longer finite, first {broken[0]}; lower "
-                    "train.lr or set train.clip, then go on from the last checkpoint with --resume true"
+                    "train.lr or set train.clip, then resume from the last checkpoint with --resume"
                 )
 
     def _asked_to_stop(self, received: int) -> int:

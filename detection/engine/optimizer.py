@@ -22,7 +22,7 @@ def build_optimizer(
 ) -> SGD:
     """SGD over the parameters that train: up to three groups, `weights`, `norms` and `biases`, each with its decay.
 
-    The groups are the same whatever the decays are, so that a run can go on with others.
+    The groups are the same whatever the decays are, so that a run can be resumed with others.
     fused: one kernel an update, which can leave a step out by what the device knows; default on CUDA.
     """
     decays = {"weights": weight_decay, "norms": norm_decay, "biases": bias_decay}

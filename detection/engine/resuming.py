@@ -1,4 +1,4 @@
-"""What a change of each setting does to a run that is gone on with: one table for detectors, one for classifiers."""
+"""What a change of each setting does to a resumed run: one table for detectors, one for classifiers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A run from its config to its folder, whatever is learned.
 
 config.yaml        everything that was set          versions.json     what it ran with
-last.pt            to go on from                    best.pt           to use
+last.pt            to resume from                  best.pt           to use
 previous.pt        the last.pt before               .lock             while a process writes here
 metrics.jsonl      a line per report                results.csv       a row per evaluation
 tensorboard/       scalars and pictures             and the findings of the problem
@@ -91,7 +91,7 @@ def run(
 ) -> Findings | None:
     """Train as `config` says to the end, then conclude; ranks other than the first return None.
 
-    Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
+    Raises `InputError` for what the user can fix, `Interrupted` when asked to stop by a signal.
     """
     lock = claim(Path(config.output))
     try:
@@ -192,7 +192,7 @@ class _Run:
         return [f"warm-up of {used} iterations, a quarter of the run, not {asked}"] if used != asked else []
 
     def _open_folder(self) -> tuple[dict[str, Any] | None, str]:
-        """The checkpoint to go on from, if any, and a warning where it is not the newest."""
+        """The checkpoint to resume from, if any, and a warning where it is not the newest."""
         task, folder = self.problem.task, self.folder
         saved: list[dict[str, Any] | None] = []
 
@@ -201,7 +201,7 @@ class _Run:
                 raise InputError(f"{folder}: holds the four steps of alternating training; give another --output")
             if checkpoint.has_run(folder) and not self.config.resume:
                 raise InputError(
-                    f"{folder}: holds a run already; go on with --resume true, or give another folder with --output"
+                    f"{folder}: holds a run already; resume it with --resume, or give another folder with --output"
                 )
             found, warning = checkpoint.load_newest(folder, task)
             saved.append(found)
@@ -316,7 +316,7 @@ class _Run:
         for key in PROGRESS:
             setattr(loop.progress, key, state[key])
         if self.journal and changed:
-            self.journal.say(f"goes on with other settings than before: {', '.join(changed.values())}")
+            self.journal.say(f"resumes with other settings than before: {', '.join(changed.values())}")
 
     def _mend_best(self, iteration: int) -> None:
         """Make `best.pt` what the checkpoint takes it for: a run may have been killed before it wrote it, or the file
@@ -351,7 +351,7 @@ class _Run:
         files = {
             folder / "best.pt": "the best weights",
             **found.files,
-            folder / "last.pt": "the end of the run, to go on from with --resume true",
+            folder / "last.pt": "the end of the run, from which --resume continues",
             folder / "metrics.jsonl": "losses, rates and validation metrics",
             folder / "results.csv": "a row per evaluation",
             folder / "tensorboard": "the same as curves: tensorboard --logdir " + str(folder),

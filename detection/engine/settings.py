@@ -6,6 +6,7 @@ import torch
 
 from detection import parallel
 from detection.config.training import TrainConfig
+from detection.counted import counted
 from detection.engine.hardware import fast_half, use_tf32
 from detection.errors import InputError
 
@@ -29,6 +30,6 @@ def check_device(train: TrainConfig, norm: str, key: str, device: torch.device) 
         raise InputError(f"{key}: sync needs CUDA devices; use batch or group")
     if train.batch % (parallel.world() * train.accumulate):
         raise InputError(
-            f"train.batch: {train.batch} images cannot be shared by {parallel.world()} processes "
+            f"train.batch: {counted(train.batch, 'image')} cannot be shared by {parallel.world()} processes "
             f"in {train.accumulate} parts each"
         )

@@ -50,7 +50,7 @@ class Skips:
             if before == self.nonfinite:
                 raise DivergedError(
                     f"{message}; train.skip_nonfinite allows {self.nonfinite} such steps; lower train.lr or set "
-                    "train.clip, then go on from the last checkpoint with --resume true"
+                    "train.clip, then resume from the last checkpoint with --resume"
                 )
             before += 1
             self._say(f"{message}: left out, number {before} of {self.nonfinite}")

@@ -21,10 +21,10 @@ def train(
     """Run the training that `config` describes; ranks other than the first return None. origins: where its settings
     come from, by key, for the comments of config.yaml.
 
-    Raises `InputError` for what the user can mend, `Interrupted` when asked to stop by a signal.
+    Raises `InputError` for what the user can fix, `Interrupted` when asked to stop by a signal.
     """
     device = parallel.start(parallel.choose_device(config.device))
-    if parallel.restarted():  # by torchrun, after a failure: what was saved is gone on with
+    if parallel.restarted():  # by torchrun, after a failure: what was saved is resumed
         config = replace(config, resume=True)
     try:
         check_device(config.train, config.model.norm, "model.norm", device)

@@ -53,7 +53,7 @@ class Window:
         return values, speed
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on summing up from; every rank must ask, and then has the mean of all."""
+        """What a resumed run continues summing up from; every rank must ask, and then has the mean of all."""
         if self.sum is not None:
             self.sum = parallel.mean(self.sum)
         total = None if self.sum is None else self.sum.cpu()

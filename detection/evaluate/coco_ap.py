@@ -195,12 +195,13 @@ def _refuse(image_ids: list[Any], category_ids: list[Any], images: dict[Any, int
     for k, (image, category) in enumerate(zip(image_ids, category_ids, strict=True)):
         if image not in images:
             raise InputError(
-                f"result {k}: image_id {image} is none of the {len(images)} images of the ground truth; "
+                f"result {k}: image_id {image} is not one of the {len(images)} images of the ground truth; "
                 "evaluate against the annotations of the split that was detected on"
             )
         if category not in categories:
             raise InputError(
-                f"result {k}: category_id {category} is none of the {len(categories)} categories of the ground truth; "
+                f"result {k}: category_id {category} is not one of the {len(categories)} categories of the ground "
+                "truth; "
                 "results carry the dataset's own category ids, not 0..K-1"
             )
 

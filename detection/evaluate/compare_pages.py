@@ -9,6 +9,7 @@ from jinja2 import Environment
 
 from backbones.analysis.tables import fenced, markdown_table, markdown_text
 from backbones.printable import printable
+from detection.counted import counted
 from detection.evaluate.bootstrap import Interval
 from detection.evaluate.compare import Comparison, Row
 from detection.evaluate.paper_tables import PaperTable, paper_markdown
@@ -88,7 +89,8 @@ class Pages:
         return page.render(title=self.title, command=self.command, lines=self._lines(comparison), tables=tables)
 
     def _lines(self, comparison: Comparison) -> list[str]:
-        counts = f"{comparison.images} images, {comparison.objects} objects, {len(comparison.classes)} classes"
+        counts = f"{counted(comparison.images, 'image')}, {counted(comparison.objects, 'object')}"
+        counts += f", {counted(len(comparison.classes), 'class')}"
         lines = [f"{self.dataset}: {counts}. {METHODS[comparison.metric]}, in percent."]
         if comparison.resamples:
             lines.append(
@@ -105,7 +107,7 @@ class Pages:
         return [*tables, Table(f"{comparison.class_measure} of each class", header, rows, [])]
 
     def _paper_lines(self, comparison: Comparison, paper: PaperTable) -> list[str]:
-        ours = f"{self.dataset}, {comparison.images} images and {len(comparison.classes)} classes"
+        ours = f"{self.dataset}, {counted(comparison.images, 'image')} and {counted(len(comparison.classes), 'class')}"
         return [
             f"What differs: the rows above are measured on {ours}; the paper's on the images named in its rows, by "
             f"systems trained on {paper.trained}. {paper.differs} Numbers of different images cannot be subtracted."

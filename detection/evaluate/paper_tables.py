@@ -138,7 +138,8 @@ def paper_table(number: int, metric: str) -> PaperTable:
     """The table of this number. Raises InputError where there is none, or where its numbers are of another metric."""
     if number not in PAPER_TABLES:
         raise InputError(
-            f"the paper's table {number} is none of detection; there is {', '.join(map(str, PAPER_TABLES))}"
+            f"the paper's table {number} does not show detection results; choose one of "
+            f"{', '.join(map(str, PAPER_TABLES))}"
         )
     table = PAPER_TABLES[number]
     if table.metric != metric:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from detection.counted import counted
 from detection.data.check import CORNERS, are_corners
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
@@ -42,7 +43,7 @@ def read_predictions(path: Path, index: AnnotationIndex) -> tuple[list[dict[str,
         except (KeyError, TypeError, ValueError) as error:
             reason = error.args[0] if isinstance(error, KeyError) else error
             raise InputError(f"{path}: item {k}: {reason}") from error
-    notes = [f"{path}: records of `frcnn predict` for {len(content)} of {len(index)} images"]
+    notes = [f"{path}: records of `frcnn predict` for {len(content)} of {counted(len(index), 'image')}"]
     least = min((result["score"] for result in results), default=0.0)
     if least >= HIGH:
         notes.append(f"no score is below {least:.2g}, and AP counts weaker ones too: predict with --score 0.05")
@@ -76,7 +77,11 @@ class _Rows:
             return row
         alike = self.by_name.get(PurePath(file).name, [])
         if len(alike) != 1:
-            many = f"may be any of {len(alike)} images that are called so" if alike else "is no image of the split"
+            many = (
+                f"may be any of {counted(len(alike), 'image')} that are called so"
+                if alike
+                else "is no image of the split"
+            )
             raise ValueError(f"{file} {many}; evaluate on the images that were detected in")
         return alike[0]
 

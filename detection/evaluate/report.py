@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backbones.printable import printable
+from detection.counted import counted
 from detection.evaluate.coco_ap import CLASS_STAT_NAMES, CocoResult
 from detection.evaluate.voc_ap import VocResult
 
@@ -37,11 +38,15 @@ NOTHING = "-"
 def summary_table(result: CocoResult) -> str:
     """COCO's twelve numbers, one a line, under the counts; three decimals, as pycocotools prints them."""
     lines = [
-        f"{result.images} images, {result.objects} objects, {result.crowds} crowds, {result.detections} detections",
+        f"{counted(result.images, 'image')}, {counted(result.objects, 'object')}, "
+        f"{counted(result.crowds, 'crowd')}, {counted(result.detections, 'detection')}",
         "",
     ]
     if result.limit != COCO_LIMIT:
-        lines.insert(1, f"at most {result.limit} detections an image and class count, which is not COCO's limit of 100")
+        lines.insert(
+            1,
+            f"at most {counted(result.limit, 'detection')} an image and class count, which is not COCO's limit of 100",
+        )
     for name, (what, iou, area, limit) in COCO_LINES.items():
         limit = result.limit if limit == COCO_LIMIT else limit
         value = _number(result.stats[name])

@@ -109,7 +109,7 @@ def read_results(path: Path | str) -> list[dict[str, Any]]:
 
 
 def _fault(result: Any) -> str | None:
-    """What is wrong with one result and how to mend it, or None."""
+    """What is wrong with one result and how to fix it, or None."""
     if not isinstance(result, dict):
         return "is no object; write {image_id, category_id, bbox, score}"
     if "detections" in result and "file" in result:

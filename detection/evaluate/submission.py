@@ -57,7 +57,7 @@ def _voc_lines(found: VocDetections, image_ids: Mapping[int, str], name: str) ->
     for image, score, box in zip(found.images.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True):
         if image not in image_ids:
             raise InputError(
-                f"VOC submission: class {name}: image {image} is none of the {len(image_ids)} of the split"
+                f"VOC submission: class {name}: image {image} is not one of the {len(image_ids)} of the split"
             )
         # Nine digits name a float32, so that no two scores become equal.
         lines.append(f"{image_ids[image]} {score:.9g} " + " ".join(f"{side:.3f}" for side in box))

@@ -84,7 +84,7 @@ class DetectionPlan:
     seeds: tuple[int, ...] = SEEDS
 
     def config(self, net: str, rate: float, seed: int, variant: Variant = PLAIN) -> Config:
-        """The config of one training, which goes on where it stopped."""
+        """The config of one training, which is resumed where it stopped."""
         file = self.configs / f"detect_{'vgg' if net.startswith('vgg') else 'resnet'}.yaml"
         if not file.is_file():
             raise InputError(f"{file}: no such config; run this from the toolkit's checkout")

@@ -22,7 +22,7 @@ LAST = 5
 def degradation(config: PretrainConfig, nets: list[str], command: list[str]) -> Report:
     """Train every net with `config` into a folder of its own below `config.output`, and lay their curves side by side.
 
-    A folder with a run is gone on with, so that a finished one costs nothing.
+    A folder with a run is resumed, so that a finished one costs nothing.
     """
     if config.dataset.val is None:
         raise InputError("dataset.val: null leaves no curve beside the training error; name a split")

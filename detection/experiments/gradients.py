@@ -108,7 +108,7 @@ def _batch(config: PretrainConfig, splits: ClassSplits, images: int, device: tor
 def _history(
     config: PretrainConfig, start: dict[str, float], splits: ClassSplits, probe: _Probe, device: torch.device
 ) -> GradientHistory:
-    """Norms by stage of a net while it learns, from `start` on; a folder with a run is gone on with."""
+    """Norms by stage of a net while it learns, from `start` on; a folder with a run is resumed."""
     with mending():
         run(config, _Problem(config, device, splits, probe), device)
     rows = read_run(Path(config.output))["val"]

@@ -1,7 +1,7 @@
 """The detection tables of He et al. 2015, from the data to the table: train each cell, test each row, compare.
 
 A cell is a config in configs/paper/ and a run of its own; a row is one cell or several, tested with improvements of
-appendix B. What is done is not done again: runs go on where they stopped, rows lie as JSON beside them.
+appendix B. What is done is not done again: runs are resumed where they stopped, rows lie as JSON beside them.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def reproduce(
 ) -> Reproduction:
     """Everything that `table` needs at `scale`. settings: options of `frcnn train` for every cell, `--data` among them.
 
-    Raises `InputError` for what the user can mend, `Interrupted` when asked to stop; called again, it goes on.
+    Raises `InputError` for what the user can fix, `Interrupted` when asked to stop; called again, it resumes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a table is made by one process; train its cells with torchrun tools/train.py first")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from detection.atomic import write_atomically
+from detection.counted import counted
 from detection.data.image import read_image
 from detection.data.index import AnnotationIndex
 from detection.engine.restore import load_detector
@@ -45,7 +46,7 @@ def detect_once(
     timing = file.with_name(f"{file.stem}_time.json")
     newest = max((path.stat().st_mtime for path in checkpoints if path.exists()), default=0.0)
     if not timing.exists() or timing.stat().st_mtime < newest:  # never tested, or trained anew since
-        say(f"{name}: testing on {len(index)} images")
+        say(f"{name}: testing on {counted(len(index), 'image')}")
         found, seconds = _run(checkpoints, improvements, index, device)
         write_results(file, found)
         write_atomically(timing, json.dumps({"milliseconds": 1000 * statistics.median(seconds)}).encode())

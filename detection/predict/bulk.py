@@ -63,7 +63,7 @@ class Done:
                     k for k in self.settings if not isinstance(begun, dict) or begun.get(k) != self.settings[k]
                 )
                 raise InputError(
-                    f"{path}: was predicted with other settings ({', '.join(changed)}); go on with those, or leave out "
+                    f"{path}: was predicted with other settings ({', '.join(changed)}); use those, or leave out "
                     "--resume to begin anew"
                 )
             self._lines |= {tuple(line["images"]): line for line in lines[1:]}

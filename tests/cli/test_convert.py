@@ -53,4 +53,4 @@ def test_nothing_is_overwritten(shapes: Path, tmp_path: Path, capsys: pytest.Cap
     assert main(["convert", f"--data={shapes}", "--to=voc", str(tmp_path / "full")]) == 2
     assert main(["convert", f"--data={shapes}", "--to=voc", str(shapes / "inside")]) == 2
     told = capsys.readouterr().err
-    assert "is there already" in told and "lies in the dataset" in told
+    assert "is there already" in told and "is inside the dataset" in told

@@ -106,7 +106,7 @@ def test_models_of_other_classes_are_no_ensemble(best, trained, shapes, tmp_path
         ("predict IMAGE --checkpoint BEST --refine --batch 2", "--batch 2: ensembles and improvements take one image"),
         ("evaluate --predictions a.json --data a --refine", "--predictions: improvements at test time need a model"),
         ("evaluate --checkpoint BEST --suppression hard", "invalid choice: 'hard'"),
-        ("evaluate --checkpoint BEST --nms 2", "--nms: 2 does not lie in 0..1"),
+        ("evaluate --checkpoint BEST --nms 2", "--nms: 2 is not between 0 and 1"),
         ("evaluate --checkpoint BEST --scales 8", "--scales: 8 is below 32"),
         ("evaluate --checkpoint BEST nowhere.pt", "nowhere.pt: no such checkpoint"),
         ("predict --checkpoint BEST", "the following arguments are required: images"),

@@ -66,7 +66,7 @@ def test_every_command_explains_its_options(command, capsys):
         ("evaluate --predictions a.json", "--data"),
         ("predict", "images, --checkpoint"),
         ("predict --checkpoint a.pt nowhere.jpg", "nowhere.jpg: no such image"),
-        ("predict --checkpoint a.pt a.jpg --score 2", "--score: 2 does not lie in 0..1"),
+        ("predict --checkpoint a.pt a.jpg --score 2", "--score: 2 is not between 0 and 1"),
     ],
 )
 def test_bad_usage_is_one_line_and_status_2(line, named, capsys, tmp_path, monkeypatch):

@@ -95,7 +95,7 @@ def test_where_a_copy_may_not_go_is_said_and_nothing_is_written(planted, tmp_pat
     examination = examine(locate(planted.write()))
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").touch()
-    for out, reason in ((planted.folder / "out", "lies in the dataset"), (tmp_path / "full", "is there already")):
+    for out, reason in ((planted.folder / "out", "is inside the dataset"), (tmp_path / "full", "is there already")):
         with pytest.raises(InputError, match=reason):
             mend(examination, out)
     planted.content["train"]["annotations"] = planted.content["val"]["annotations"] = []

@@ -64,7 +64,7 @@ def test_a_kill_in_any_step_costs_nothing(config, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Loop, "_step", killed)
         train(config())
-    with pytest.raises(InputError, match="holds a run already; go on with --resume true"):
+    with pytest.raises(InputError, match="holds a run already; resume it with --resume"):
         train(config())
     train(config("--resume=true"))
     one, other = state(tmp_path / "whole"), state(tmp_path / "run")

@@ -98,7 +98,7 @@ def test_six_steps_equal_three_a_kill_and_three_more(config, tmp_path, monkeypat
 def test_a_finished_run_is_not_overwritten_and_resuming_it_changes_nothing(trained, config, tmp_path):
     run = shutil.copytree(trained, tmp_path / "run")
     before = (run / "last.pt").read_bytes()
-    with pytest.raises(InputError, match="run: holds a run already; go on with --resume true"):
+    with pytest.raises(InputError, match="run: holds a run already; resume it with --resume"):
         train(config())
     finished = train(config("--resume=true"))
     assert finished.result is not None and (run / "last.pt").read_bytes() == before

@@ -137,9 +137,9 @@ def test_arguments_stay_and_nothing_is_printed(backend: str, capfd: pytest.Captu
 def test_result_of_unknown_image_or_category_is_refused() -> None:
     ground_truth = truth(annotation(1, 1, 3, [10, 10, 50, 50]))
     known = result(1, 3, [10, 10, 50, 50], 0.9)
-    with pytest.raises(InputError, match=r"^result 1: image_id 9 is none of the 2 images"):
+    with pytest.raises(InputError, match=r"^result 1: image_id 9 is not one of the 2 images"):
         evaluate_coco(ground_truth, [known, {**known, "image_id": 9}])
-    with pytest.raises(InputError, match=r"^result 0: category_id 0 is none of the 2 categories"):
+    with pytest.raises(InputError, match=r"^result 0: category_id 0 is not one of the 2 categories"):
         evaluate_coco(ground_truth, [{**known, "category_id": 0}])
     with pytest.raises(InputError, match="choose one of hotcoco, pycocotools"):
         evaluate_coco(ground_truth, [known], "cocoapi")

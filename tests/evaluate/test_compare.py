@@ -168,7 +168,7 @@ def test_the_papers_numbers_are_there_and_of_their_metric() -> None:
     best = {row.name: row.values for row in paper_table(8, "coco").rows}
     assert best["ResNet-101"] == {"AP": 27.2, "AP50": 48.4}
     assert "85.6" in paper_markdown(paper_table(10, "voc"), ["AP 11-point", "AP area"])
-    with pytest.raises(InputError, match="table 6 is none of detection"):
+    with pytest.raises(InputError, match="table 6 does not show detection results"):
         paper_table(6, "coco")
     with pytest.raises(InputError, match="add --metric voc"):
         paper_table(7, "coco")

@@ -129,7 +129,7 @@ def test_names_that_no_file_may_have_are_refused_before_anything_is_written(tmp_
     bad: list[tuple[list[str], dict[str, Any], str]] = [
         (["cat", "../dog"], {"cat": none}, "cannot be in a file name"),
         (["cat"], {"dog": none}, "class 'dog'"),
-        (["cat"], {"cat": one}, "image 1 is none of the 0"),
+        (["cat"], {"cat": one}, "image 1 is not one of the 0"),
     ]
     for names, found, message in bad:
         with pytest.raises(InputError, match=message):

@@ -47,7 +47,7 @@ def test_what_was_interrupted_is_gone_on_with(predict, tmp_path, monkeypatch):
     lines.write_bytes(lines.read_bytes()[:-30])  # killed within its second line
     seen = interrupt(monkeypatch, 99)
     status, text, _ = predict("out", "--resume")
-    assert status == 0 and "goes on: 2 of 6 images are done" in text and seen == [2, 2]
+    assert status == 0 and "resuming: 2 of 6 images are done" in text and seen == [2, 2]
     for path in (tmp_path / "whole").iterdir():
         assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
     assert len(list((tmp_path / "out").iterdir())) == len(list((tmp_path / "whole").iterdir()))

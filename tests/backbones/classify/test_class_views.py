@@ -94,7 +94,7 @@ def test_what_cannot_be_tested_is_refused():
         probabilities(Net(3, 1), images.subset([]), View("whole"), "cpu")
     with pytest.raises(ValueError, match="view '5-crop' is unknown; known are whole, 1-crop, 10-crop, multi-scale"):
         View("5-crop")
-    with pytest.raises(ValueError, match="a crop of 224 does not lie in a short side of 64"):
+    with pytest.raises(ValueError, match="a crop of 224 does not fit into a short side of 64"):
         View("10-crop", short_side=64)
     broken = ImageSet(("a",), np.zeros(1, dtype=np.int64), ["x.jpg"], None, [b"?"])
     with pytest.raises(ImageDataError, match="^x.jpg: not an image"):
