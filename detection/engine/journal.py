@@ -62,7 +62,7 @@ class Journal:
         if (self.folder / "results.csv").exists():
             self._write_table()
         with self._writing("tensorboard"):
-            cut_events(self.folder / "tensorboard", self.start)
+            self._told = cut_events(self.folder / "tensorboard", self.start)
             self._events = SummaryWriter(str(self.folder / "tensorboard"))
 
     def say(self, text: str) -> None:
@@ -115,9 +115,10 @@ class Journal:
             write_atomically(self.folder / "results.csv", table.getvalue().encode())
 
     def picture(self, name: str, iteration: int, picture: np.ndarray) -> None:
-        """(H, W, 3) uint8 for TensorBoard."""
-        with self._writing("tensorboard"):
-            self._events.add_image(name, picture, iteration, dataformats="HWC")
+        """(H, W, 3) uint8 for TensorBoard; the best weights, evaluated again at the end of a run, are drawn once."""
+        if self._new(name, iteration):
+            with self._writing("tensorboard"):
+                self._events.add_image(name, picture, iteration, dataformats="HWC")
 
     def flush(self) -> None:
         """Have all that was reported on disk."""
@@ -144,7 +145,14 @@ class Journal:
             file.write(json.dumps(row) + "\n")
         with self._writing("tensorboard"):
             for name, value in values.items():
-                self._events.add_scalar(f"{kind}/{name}", value, iteration)
+                if self._new(f"{kind}/{name}", iteration):
+                    self._events.add_scalar(f"{kind}/{name}", value, iteration)
+
+    def _new(self, tag: str, iteration: int) -> bool:
+        """Whether TensorBoard has not been told of it yet; asked once, it has."""
+        new = (tag, iteration) not in self._told
+        self._told.add((tag, iteration))
+        return new
 
     def _remaining(self, iteration: int) -> timedelta:
         seconds = (time.monotonic() - self._began) / max(iteration - self.start, 1) * (self.total - iteration)
