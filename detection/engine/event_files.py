@@ -11,15 +11,14 @@ from pathlib import Path
 
 from detection.atomic import write_atomically
 
-
 Report = tuple[str, int]
 """Tag and step, of which a run writes each pair once."""
 
 
 def cut_events(folder: Path, iteration: int) -> set[Report]:
     """Keep of all event files in `folder` the events up to `iteration`, each tag and step once, and return these; files
-    that then say nothing go. Half an event at the end of a file, as a killed process leaves it, goes too. Raises OSError
-    and `InputError`."""
+    that then say nothing go. Half an event at the end of a file, as a killed process leaves it, goes too. Raises
+    OSError and `InputError`."""
     files = sorted(folder.glob("events.out.tfevents.*")) if folder.is_dir() else []
     known: set[Report] = set()
     if not files:
