@@ -95,6 +95,8 @@ def _run(name: str, arguments: list[str]) -> int:
         return importlib.import_module(f"detection.cli.{name.replace('-', '_')}").main(arguments)
     except InputError as error:
         return _refuse(str(error))
+    except SystemExit as asked:  # by argparse, for help
+        return int(asked.code or 0)
     except PermissionError as error:
         return _refuse(f"{error.filename}: no permission ({error.strerror})")
     except MemoryError:

@@ -46,6 +46,7 @@ def fit_to_data(line: CommandLine) -> FittedConfig:
     settings = (*inherited, *chosen)
     config = read_config(line, Config, settings)
     lines = [f"{draft.data}: {source.format} data, splits {', '.join(source.splits)}"]
+    lines.append(f"given: {' '.join(f'--{key} {value}' for key, value in line.given.items())}")
     return FittedConfig(config, settings, splits, (*lines, *_told(splits.train.class_names, inherited, chosen)))
 
 

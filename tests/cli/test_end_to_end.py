@@ -46,4 +46,4 @@ def test_a_detector_is_fine_tuned_without_repeating_its_settings(trained, shapes
     options = [o for o in tiny if not o.startswith("--model.")]
     weights = f"--model.weights={trained / 'best.pt'}"
     assert main(["train", f"--data={shapes}", f"--output={tmp_path / 'run'}", weights, *options]) == 0
-    assert f"model settings as in {trained / 'best.pt'}" in capsys.readouterr().out
+    assert f"model settings from {trained / 'best.pt'}" in capsys.readouterr().out

@@ -44,10 +44,9 @@ def test_no_argument_is_help_and_the_version_is_told(capsys):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_its_options(command, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main([command, "--help"])
+    assert main([command, "--help"]) == 0
     text = capsys.readouterr().out
-    assert stop.value.code == 0 and f"usage: frcnn {command}" in text
+    assert f"usage: frcnn {command}" in text
     assert "--device" in text or command == "export"  # which is for the CPU alone
 
 
