@@ -13,6 +13,8 @@ LEVELS = {
     "backbones": 0,
     "detection.errors": 0,
     "detection.atomic": 0,
+    "detection.counted": 0,
+    "detection.progress": 0,
     "detection.lock": 0,
     "detection.outputs": 0,
     "detection.allocator": 0,

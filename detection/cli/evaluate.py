@@ -20,6 +20,7 @@ from detection.cli.testing import (
 )
 from detection.counted import counted
 from detection.errors import InputError
+from detection.progress import track
 
 if TYPE_CHECKING:
     import numpy as np
@@ -215,7 +216,7 @@ def _improved(detectors: list[Detector], index: AnnotationIndex, args: argparse.
     decoded = Decoder(detector.prepare, threads=args.workers or 1, grey_bits=detector.grey_bits)(
         [index.path(row)] for row in mine
     )
-    found = [detector.detect(batch.inputs)[0] for batch in decoded]
+    found = [detector.detect(batch.inputs)[0] for batch in track(decoded, "evaluating", len(mine))]
     by_row = dict(sorted(pair for part in parallel.gather(list(zip(mine, found))) for pair in part))
     results = to_results(list(by_row.values()), index, list(by_row))
     if not args.output or parallel.rank():

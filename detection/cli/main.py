@@ -86,13 +86,15 @@ def _lines(commands: dict[str, str]) -> str:
 
 def _run(name: str, arguments: list[str]) -> int:
     from detection.allocator import keep_freed_memory
+    from detection.cli.progress import progress_on_terminal
     from detection.errors import InputError
     from detection.threads import wait_asleep
 
     wait_asleep()
     keep_freed_memory()
     try:
-        return importlib.import_module(f"detection.cli.{name.replace('-', '_')}").main(arguments)
+        with progress_on_terminal():
+            return importlib.import_module(f"detection.cli.{name.replace('-', '_')}").main(arguments)
     except InputError as error:
         return _refuse(str(error))
     except SystemExit as asked:  # by argparse, for help

@@ -20,6 +20,7 @@ from detection.cli.testing import (
     tell_of_compilation,
 )
 from detection.counted import counted
+from detection.progress import track
 
 if TYPE_CHECKING:
     import torch
@@ -135,7 +136,7 @@ def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]],
         Finisher() as finisher,
         in_precision(args.precision, detector.device),
     ):
-        for batch in decoder(batches):
+        for batch in track(decoder(batches), "predicting", len(batches)):
             found = [some.above(args.score) for some in detector.detect(batch.inputs)]
             finisher.submit(finish, batch, found)
     if detector.grey_bits == 16:

@@ -25,6 +25,7 @@ from detection.counted import counted
 from detection.data.image import Size, image_size, read_image
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
+from detection.progress import track
 
 MIN_SIDE = 1e-3
 """pixels"""
@@ -127,7 +128,8 @@ def _unreadable_images(
 
     unreadable, wrong_size = {}, {}
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for row, size in zip(rows.tolist(), pool.map(size_of, rows.tolist()), strict=True):
+        looked = track(pool.map(size_of, rows.tolist()), "checking images", len(rows))
+        for row, size in zip(rows.tolist(), looked, strict=True):
             height, width = index.sizes[row].tolist()
             if isinstance(size, str):
                 unreadable[row] = f"is broken: {size}"

@@ -27,6 +27,7 @@ from detection.data.survey import Survey
 from detection.data.tally import Tally
 from detection.data.voc_xml import FROM_ONE, VocFile, counts_from_zero, read_xml, told
 from detection.errors import InputError
+from detection.progress import track
 
 
 def read_voc(
@@ -55,7 +56,7 @@ def read_voc(
         files = [xml_folder / f"{name}.xml" for name in _stems(root, split, xml_folder, report)]
         others = others or sorted(xml_folder.glob("*.xml"))
     read: list[tuple[Path, VocFile]] = []
-    for path in files:
+    for path in track(files, "reading annotations", len(files)):
         with told(report):
             read.append((path, read_xml(path, report, tally)))
     pictures = _Pictures(root, survey, tally)

@@ -29,6 +29,7 @@ from detection.data.tally import Tally
 from detection.data.yolo_rows import read_labels
 from detection.documents import load_text, load_yaml
 from detection.errors import InputError
+from detection.progress import track
 
 IMAGE_FOLDERS = ("images", "image", "jpegimages", "imgs", "img")
 """beside which labels lie in `labels`, as darknet has it too"""
@@ -71,7 +72,7 @@ def index_of(
     there = set(known)
     rows = [
         read_labels(label, len(class_names), pose, report, tally)
-        for path, label in zip(paths, labels, strict=True)
+        for path, label in track(zip(paths, labels, strict=True), "reading annotations", len(paths))
         if path in there
     ]
     counts = [len(found) for found in rows]
@@ -153,7 +154,7 @@ def _measure(paths: list[Path], report: Report | None) -> tuple[list[Path], np.n
             return error
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        measures = list(pool.map(measured, paths))
+        measures = list(track(pool.map(measured, paths), "reading image headers", len(paths)))
     known, sizes = [], []
     for path, size in zip(paths, measures, strict=True):
         if not isinstance(size, InputError):

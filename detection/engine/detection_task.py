@@ -22,6 +22,7 @@ from detection.evaluate.run import joined, run_detector
 from detection.model.faster_rcnn import FasterRCNN
 from detection.predict.draw import contact_sheet, draw
 from detection.predict.prepare import prepare
+from detection.progress import track
 from detection.records import Batch, Detections
 
 PICTURE_SCORE = 0.5
@@ -89,7 +90,7 @@ class DetectionTask:
             order = EvaluationOrder(len(self.dataset), self.batch, self.short_side, parallel.rank(), parallel.world())
             pin, multiple = self.device.type == "cuda", model.size_multiple
             self._batches = loader(self.dataset, order, self.workers, multiple, pin, persistent=True)
-        mine = run_detector(model, self._batches, self.device, losses=True)
+        mine = run_detector(model, track(self._batches, "validating", len(self._batches)), self.device, losses=True)
         return joined(parallel.gather(mine))
 
 

@@ -32,6 +32,7 @@ from rich.text import Text
 
 from detection.atomic import cannot_write, write_atomically
 from detection.engine.event_files import cut_events
+from detection.progress import shown_by
 
 HEADLINE = ("AP", "AP50", "AP75", "top1_error", "top5_error", "loss")
 """Validation metrics that the terminal shows; the files have all of them."""
@@ -80,12 +81,18 @@ class Journal:
         task = bar.add_task("", total=self.total, completed=self.start)
         with Live(Group(bar, self._last), console=self._console, refresh_per_second=4):
             self._step = lambda iteration: bar.update(task, completed=iteration)
-            yield
+            with shown_by(self._tell):
+                yield
         self._step = self._last = None
 
     def step(self, iteration: int) -> None:
         if self._step:
             self._step(iteration)
+
+    def _tell(self, what: str, done: int, total: int) -> None:
+        """Work between two iterations, such as validation, in the live line."""
+        if self._last:
+            self._last.plain = f"{what}: {done} of {total}"
 
     def report(self, iteration: int, values: dict[str, float], images_per_second: float) -> None:
         """Loss parts and the learning rate (`lr`) of a training iteration."""

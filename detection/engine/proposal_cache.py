@@ -19,6 +19,7 @@ from detection.errors import InputError
 from detection.geometry.boxes import clip, larger_than, rescale
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.proposals import ProposalLimits
+from detection.progress import track
 
 SMALLEST = 1.0
 """Pixels of the original image that both sides of a proposal have."""
@@ -37,7 +38,7 @@ def propose(
     was_training, found = model.training, {}
     model.eval()
     with torch.inference_mode():
-        for batch in batches:
+        for batch in track(batches, "proposing", len(batches)):
             moved = batch.to(device)
             proposals = model.propose(model.rpn(model.maps(moved)), moved, limits)
             for row, one, size, original in zip(batch.indices, proposals, batch.sizes, batch.original_sizes):

@@ -19,6 +19,7 @@ from detection.data.index import AnnotationIndex
 from detection.engine.restore import load_detector
 from detection.evaluate.results import read_results, to_results, write_results
 from detection.predict.improved import ImprovedDetector, Improvements
+from detection.progress import track
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def _run(
 ) -> tuple[list[dict[str, Any]], list[float]]:
     improved = ImprovedDetector([load_detector(path, device)[0] for path in checkpoints], improvements)
     results, seconds = [], []
-    for i in range(len(index)):
+    for i in track(range(len(index)), "testing", len(index)):
         image = read_image(index.path(i), improved.grey_bits)
         began = time.perf_counter()
         found = improved([image])

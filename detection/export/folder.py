@@ -25,6 +25,7 @@ from detection.export.graph import HeadGraph, TrunkGraph, with_graphs
 from detection.export.parity import Parity, compare
 from detection.predict.detector import Detector, to_sample
 from detection.predict.prepare import prepare
+from detection.progress import track
 from detection.records import collate
 
 FORMAT = 1
@@ -103,10 +104,13 @@ def _write_graphs(detector: Detector, folder: Path, backend: str, precision: str
     model, suffix, calibrated = serving.model, SUFFIX[backend], images if precision == "int8" else ()
 
     def inputs() -> Iterator[np.ndarray]:
-        return (_normalised(serving, path).contiguous().numpy() for path in calibrated)
+        return (
+            _normalised(serving, path).contiguous().numpy()
+            for path in track(calibrated, "calibrating", len(calibrated))
+        )
 
     def features() -> Iterator[np.ndarray]:
-        return (_pooled(serving, path).numpy() for path in calibrated)
+        return (_pooled(serving, path).numpy() for path in track(calibrated, "calibrating", len(calibrated)))
 
     image = _normalised(serving, images[0])
     write_graph(backend, TrunkGraph(model), image.contiguous(), folder / f"trunk{suffix}", inputs)

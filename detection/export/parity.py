@@ -9,6 +9,7 @@ from pathlib import Path
 from detection.data.image import read_image
 from detection.geometry.boxes import iou
 from detection.predict.detector import Detector
+from detection.progress import track
 
 SCORE, SAME = 0.3, 0.9
 """Detections that score at least this are compared; those of one class that overlap by this IoU are the same."""
@@ -31,7 +32,7 @@ def compare(reference: Detector, other: Detector, images: Sequence[Path]) -> Par
     """The detections of both in each image, one image at a time."""
     expected = found = same = 0
     pixels = score = 0.0
-    for path in images:
+    for path in track(images, "comparing with torch", len(images)):
         image = read_image(path, reference.grey_bits)
         first, second = (detector([image])[0].above(SCORE) for detector in (reference, other))
         expected, found = expected + len(first.boxes), found + len(second.boxes)
