@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -66,3 +67,15 @@ def fast_half(device: torch.device) -> str:
     if device.type != "cuda":
         return "off"
     return "bf16" if torch.cuda.get_device_capability(device) >= HALF_FROM else "fp16"
+
+
+def memory_used(device: torch.device) -> int:
+    """Bytes that the tensors of this process have taken on the GPU at most; on a CPU, what the process has."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return 0
+    import resource  # which Windows does not have
+
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used << 10

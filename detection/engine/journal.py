@@ -37,6 +37,9 @@ from detection.progress import shown_by
 HEADLINE = ("AP", "AP50", "AP75", "top1_error", "top5_error", "loss")
 """Validation metrics that the terminal shows; the files have all of them."""
 
+NOTABLE_WAIT = 0.2
+"""share of the time in which steps wait for images, from which on it is told"""
+
 
 class Journal:
     """Reports of one run of `total` iterations, from iteration `start` on, into `folder` and on the terminal.
@@ -45,10 +48,11 @@ class Journal:
     is full or the folder has gone.
     """
 
-    def __init__(self, folder: Path, total: int, start: int = 0) -> None:
+    def __init__(self, folder: Path, total: int, start: int = 0, steps_per_epoch: int | None = None) -> None:
         self.folder = folder
         self.total = total
         self.start = start
+        self.steps_per_epoch = steps_per_epoch
         self._began = time.monotonic()
         self._console = Console(highlight=False)
         self._step: Callable[[int], None] | None = None
@@ -94,11 +98,17 @@ class Journal:
         if self._last:
             self._last.plain = f"{what}: {done} of {total}"
 
-    def report(self, iteration: int, values: dict[str, float], images_per_second: float) -> None:
-        """Loss parts and the learning rate (`lr`) of a training iteration."""
+    def report(
+        self, iteration: int, values: dict[str, float], images_per_second: float, waiting: float = 0.0, memory: int = 0
+    ) -> None:
+        """Loss parts and the learning rate (`lr`) of a training iteration. waiting: share of the time in which steps
+        waited for images; memory: bytes that the process, or its GPU, has taken at most."""
         self._write("train", iteration, {**values, "images_per_second": images_per_second})
         parts = "  ".join(f"{name} {value:.3f}" for name, value in values.items() if name != "lr")
         text = f"{parts}  lr {values['lr']:.2g}  {images_per_second:.1f} images/s"
+        text += f"  epoch {iteration / self.steps_per_epoch:.1f}" if self.steps_per_epoch else ""
+        text += f"  {memory / 2**30:.1f} GiB" if memory else ""
+        text += f"  waiting for images {waiting:.0%}" if waiting >= NOTABLE_WAIT else ""
         if self._last:
             self._last.plain = text
         else:

@@ -17,7 +17,8 @@ from torch.optim import Optimizer
 from backbones.norm import moving_buffers
 from detection import parallel
 from detection.engine.ema import AveragedModel
-from detection.engine.journal import Journal
+from detection.engine.hardware import memory_used
+from detection.engine.journal import NOTABLE_WAIT, Journal
 from detection.engine.learning_rate import LearningRate
 from detection.engine.signals import Interrupted, Signals
 from detection.engine.skips import Skips
@@ -30,8 +31,6 @@ AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 AGREE_EVERY = 10
 """Iterations after which several GPUs ask each other for signals; asking at each would make them wait."""
 
-NOTABLE_WAIT = 0.2
-"""Share of the time that steps may wait for images before it is told."""
 
 LARGEST_LOSS = 1000.0
 """Mean loss of a report beyond which a training has diverged, finite or not: detectors and classifiers begin below 10,
@@ -225,8 +224,9 @@ class Loop:
                 f"{self.rate(iteration - 1):g} is too high: lower train.lr and begin anew"
             )
         if self.journal and values:
-            self.journal.report(iteration, {**values, "lr": self.rate(iteration - 1)}, images_per_second)
-        if self.journal and waiting > NOTABLE_WAIT and not self._told_of_waiting:
+            now = {**values, "lr": self.rate(iteration - 1)}
+            self.journal.report(iteration, now, images_per_second, waiting, memory_used(self.device))
+        if self.journal and waiting >= NOTABLE_WAIT and not self._told_of_waiting:
             self._told_of_waiting = True
             self.journal.say(f"steps wait for images {waiting:.0%} of the time: raise input.workers if there are cores")
 

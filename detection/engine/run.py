@@ -142,7 +142,7 @@ class _Run:
         train, epoch = config.train, problem.steps_per_epoch
         total = train.iterations if train.iterations is not None else round(float(train.epochs or 0) * epoch)
         total = max(total, 1)
-        self.journal = Journal(self.folder, total, saved["iteration"] if saved else 0) if self.first else None
+        self.journal = Journal(self.folder, total, saved["iteration"] if saved else 0, epoch) if self.first else None
         self.task = problem.learning(self.journal)
         self.loop = self._loop(total)
         if saved:
@@ -184,8 +184,18 @@ class _Run:
         self.loop.run(self.problem.batches(self.model, start, total), self.problem.images_of)
         findings = self._conclude()
         if self.journal:
+            self._say_best()
             self.journal.close()
         return findings if self.first else None
+
+    def _say_best(self) -> None:
+        """Which weights are kept, in the line that one looks for at the end."""
+        progress, metric = self.loop.progress, self.problem.metric
+        if self.journal and progress.best is not None:
+            where = (
+                f"at iteration {progress.best_iteration} of {self.loop.settings.total}, in {self.folder / 'best.pt'}"
+            )
+            self.journal.say(f"best validation {metric} {progress.best:.3f} {where}")
 
     def _shorter_warmup(self) -> list[str]:
         asked, used = self.config.train.warmup, self.loop.rate.warmup

@@ -34,6 +34,17 @@ def test_a_line_per_report_and_a_row_per_evaluation(tmp_path, capsys):
     assert list((tmp_path / "tensorboard").iterdir())
 
 
+def test_the_line_says_where_the_run_is_what_it_takes_and_what_it_waits_for(tmp_path, capsys):
+    journal = Journal(tmp_path, total=6, steps_per_epoch=4)
+    journal.open()
+    journal.report(2, {"loss": 1.0, "lr": 0.1}, 5.0, waiting=0.1, memory=3 << 30)
+    journal.report(3, {"loss": 1.0, "lr": 0.1}, 5.0, waiting=0.35)
+    journal.close()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("2/6  loss 1.000  lr 0.1  5.0 images/s  epoch 0.5  3.0 GiB  ETA ")
+    assert "5.0 images/s  epoch 0.8  waiting for images 35%  ETA" in second
+
+
 def test_a_resumed_run_cuts_what_lies_past_its_checkpoint(tmp_path):
     written(tmp_path, until=5)
     written(tmp_path, until=6, start=3)
