@@ -4,7 +4,7 @@ TORCH ?= torch==2.14.1 torchvision==0.29.1
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-avx2 test-slow clean
+.PHONY: quickstart test test-avx2 test-wheel test-slow clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/frcnn train --config configs/quickstart.yaml
@@ -21,6 +21,10 @@ test-avx2: $(VENV)/.installed-dev
 	@if $(BIN)/python -c "import sys, torch; sys.exit(torch.backends.cpu.get_cpu_capability() != 'AVX512')"; then \
 	    $(AVX2) $(BIN)/pytest -q tests/backbones tests/model tests/engine; \
 	else echo "this processor has no AVX-512: the tests ran without it already"; fi
+
+# The wheel, made from the sdist, works outside the checkout. Its environment borrows the libraries of .venv.
+test-wheel: $(VENV)/.installed-dev
+	$(BIN)/python tools/wheel_check.py
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -q -m slow

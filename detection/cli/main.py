@@ -20,6 +20,9 @@ COMMANDS = {
     "export": "a detector for OpenVINO (also int8) or ONNX Runtime",
     "predict": "detect objects in images; write JSON and pictures",
     "convert": "your dataset as COCO, PASCAL VOC or YOLO",
+    "configs": "the configs that come with the toolkit",
+    "prepare-data": "fetch and lay out PASCAL VOC and COCO",
+    "reproduce": "the detection tables of the ResNet paper",
     "check-data": "what is wrong with your images and annotations, and a fixed copy",
 }
 EXPERIMENTS = {
@@ -81,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _lines(commands: dict[str, str]) -> str:
-    return "\n".join(f"  {name:12} {text}" for name, text in commands.items())
+    return "\n".join(f"  {name:13} {text}" for name, text in commands.items())
 
 
 def _run(name: str, arguments: list[str]) -> int:

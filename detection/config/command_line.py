@@ -10,6 +10,7 @@ from typing import Any
 
 from detection.config.pretrain import PretrainConfig
 from detection.config.schema import Config
+from detection.config.shipped import find_config
 from detection.errors import InputError
 
 _BOTH = {"epochs": "train.epochs", "batch": "train.batch", "lr": "train.lr", "workers": "input.workers"}
@@ -69,7 +70,7 @@ class CommandLine:
             if value is None and (key not in known or known[key].type != "bool"):
                 raise InputError(f"--{name}: needs a value; see --help")
             if name == "config":
-                files.append(str(value))
+                files.append(str(find_config(str(value))))
                 continue
             settings = _settings(key, value)
             given = {k: v for k, v in given.items() if k not in settings} | settings

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import runpy
 import stat
 import tarfile
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from detection.cli.main import main
 from detection.data import official
 from detection.data.archives import Archive, obtain, unpack
 from detection.data.locate import locate
@@ -283,16 +283,27 @@ def test_both_years_of_coco_share_the_annotations_folder(
 
 
 def test_the_script_says_in_one_line_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main = runpy.run_path(str(Path(__file__).parents[2] / "tools/prepare_data.py"))["main"]
     for line, named in (
         (f"coco2015 --output {tmp_path}", "there is no dataset 'coco2015'; choose of voc07, voc12, coco2014, coco2017"),
         (f"voc07 --output {tmp_path} --archives {tmp_path / 'none'}", "none: there is no such folder"),
         ("voc07", "--output"),
     ):
-        assert main(line.split()) == 2
+        assert main(["prepare-data", *line.split()]) == 2
         error = capsys.readouterr().err
         assert named in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_passes_on_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def made(*given: object) -> dict[Path, bool]:
+        asked.append(given[:3])
+        return {tmp_path / "coco": True}
+
+    monkeypatch.setattr("detection.cli.prepare_data.prepare", made)
+    assert main(["prepare-data", "voc07", "coco2017", "--output", "a", "--archives", "b"]) == 0
+    assert asked == [(["voc07", "coco2017"], Path("a"), Path("b"))]
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar"])

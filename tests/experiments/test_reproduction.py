@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from detection.cli.main import main
 from detection.errors import InputError
 from detection.experiments.reproduction import ROWS, reproduce
 
@@ -46,3 +47,21 @@ def test_every_row_is_there_and_what_is_done_is_not_done_again(configs, tiny, sh
 def test_a_missing_config_is_named(tmp_path):
     with pytest.raises(InputError, match="mini_vgg16.yaml: no such config"):
         reproduce("table8", "mini", tmp_path, ["--data=x"], tmp_path / "out", print)
+
+
+def test_the_command_passes_on_what_it_is_given(monkeypatch, capsys):
+    asked = []
+
+    def refuse(table, scale, configs, settings, output, say, resamples):
+        asked.append((table, scale, settings, str(output), resamples))
+        assert (configs / f"{'mini' if scale == 'mini' else 'voc'}_vgg16.yaml").is_file()
+        raise InputError("enough")
+
+    monkeypatch.setattr("detection.cli.reproduce.reproduce", refuse)
+    assert main(["reproduce", "table7", "--data=x", "--seed", "3"]) == 2
+    assert main(["reproduce", "table8", "--scale", "mini", "--output", "o", "--results", "r", "--resamples", "5"]) == 2
+    assert capsys.readouterr().err == "frcnn: error: enough\n" * 2
+    assert asked == [
+        ("table7", "full", ["--data=x", "--seed", "3"], "runs/table7_full", 1000),
+        ("table8", "mini", [], "o", 5),
+    ]

@@ -156,6 +156,7 @@ EFFECTS = {
         "--count": more(f"{RUN} --output={{out}}", "--count=1", shows="told"),
         "--output": more(f"{RUN} --count=1", "--output={out}", "--output={out}/deeper", shows="names"),
     },
+    "configs": {"name": Other("", "quickstart", "told")},
     "check-data": {
         "--data": more("", "--data={data}", shows="status"),
         "--format": more("--data={data}", "--format=yolo", shows="status"),
@@ -205,6 +206,9 @@ EFFECTS = {
     },
 }
 
+ELSEWHERE = {"prepare-data": "tests/data/test_archives.py", "reproduce": "tests/experiments/test_reproduction.py"}
+"""Commands that need a network or minutes, and the tests of their options."""
+
 
 class Parsed(Exception):
     pass
@@ -225,7 +229,7 @@ def options_of(command, monkeypatch):
     return set(found) - {"-h"}
 
 
-@pytest.mark.parametrize("command", sorted({*COMMANDS, *EXPERIMENTS} - set(WITH_CONFIG)))
+@pytest.mark.parametrize("command", sorted({*COMMANDS, *EXPERIMENTS} - {*WITH_CONFIG, *ELSEWHERE}))
 def test_every_option_is_here(command, monkeypatch):
     assert set(EFFECTS[command]) == options_of(command, monkeypatch)
 

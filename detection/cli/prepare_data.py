@@ -1,8 +1,8 @@
 """The official archives of PASCAL VOC and COCO: fetch, verify, unpack, lay out for `frcnn train --data`.
 
-    python tools/prepare_data.py voc07 voc12 --output /data [--archives DIR]
+    frcnn prepare-data voc07 voc12 --output /data [--archives DIR]
     frcnn train --data /data/VOCdevkit/VOC0712 --dataset.train trainval --dataset.val test    (07+12)
-    python tools/prepare_data.py coco2017 --output /data
+    frcnn prepare-data coco2017 --output /data
     frcnn train --data /data/coco
 
 Downloads continue where they broke. What is there already is left alone, so it can be run again at any time. VOC 2012's
@@ -18,36 +18,25 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from detection.cli.arguments import Parser
 from detection.data.official import DATASETS, prepare
-from detection.errors import InputError
 
 
 def main(arguments: list[str]) -> int:
     description = "Fetches, verifies and lays out the official archives of PASCAL VOC and COCO."
-    parser = Parser("tools/prepare_data.py", description)
+    parser = Parser("frcnn prepare-data", description)
     parser.add_argument("datasets", nargs="+", metavar="dataset", help=f"of {', '.join(DATASETS)}")
     parser.add_argument("--output", type=Path, required=True, help="folder for VOCdevkit/, coco/ and archives/")
     parser.add_argument("--archives", type=Path, help="folder with archives that were fetched before")
-    try:
-        args = parser.parse_args(arguments)
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        with Progress(*columns, disable=not sys.stderr.isatty()) as bars:
-            tasks: dict[str, TaskID] = {}
+    args = parser.parse_args(arguments)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not sys.stderr.isatty()) as bars:
+        tasks: dict[str, TaskID] = {}
 
-            def show(task: str, done: int, total: int | None) -> None:
-                if task not in tasks:
-                    tasks[task] = bars.add_task(task, total=total)
-                bars.update(tasks[task], completed=done, total=total)
+        def show(task: str, done: int, total: int | None) -> None:
+            if task not in tasks:
+                tasks[task] = bars.add_task(task, total=total)
+            bars.update(tasks[task], completed=done, total=total)
 
-            made = prepare(args.datasets, args.output, args.archives, show)
-    except InputError as error:
-        print(f"prepare_data: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+        made = prepare(args.datasets, args.output, args.archives, show)
     for folder, new in made.items():
         print(f"{folder}  {'made' if new else 'was there'}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
