@@ -22,8 +22,6 @@ TRAINING = (
     "--train.evaluate_every 4 --data SHAPES --output run"
 )
 DRAW = "from detection.data.shapes import write_shapes; from pathlib import Path; write_shapes(Path('SHAPES'), 6, 3)"
-    "from pathlib import Path; from detection.data.shapes import write_shapes; write_shapes(Path('SHAPES'), 6, 3, 96)"
-)
 WHERE = "import backbones, detection; print(detection.__file__, backbones.__file__)"
 
 
@@ -54,9 +52,7 @@ def main() -> None:
         run(frcnn, "train", *TRAINING.split(), folder=place)
         run(frcnn, "predict", "--checkpoint", "run/best.pt", "--output", "found", "SHAPES/val", folder=place)
         assert (place / "found/predictions.json").is_file()
-        print(
-            f"{wheel.name}: {wheel.stat().st_size / 1024:.0f} KiB; installed, trained and predicted elsewhere"
-        )
+        print(f"{wheel.name}: {wheel.stat().st_size / 1024:.0f} KiB; installed, trained and predicted elsewhere")
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def _tell(images: int, discarded: int, left: int, left_out: list[Path]) -> None:
     if left_out:
         print(f"left out {len(left_out)} folders with results of frcnn, the first {left_out[0]}")
     if discarded:
-        print(f"begins anew; --resume would have kept {counted(discarded, 'image')} that are done")
+        print(f"begins anew; --resume would have kept {counted(discarded, 'finished image')}")
     elif left < images:
         print(f"resuming: {images - left} of {counted(images, 'image')} are done")
 

@@ -36,7 +36,7 @@ def convert(source: Source, format: str, out: Path) -> list[str]:
         if not there.all():
             first = index.file_names[int(np.argmin(there))].decode()
             lines.append(
-                f"{split}: {counted(int((~there).sum()), 'image')} are not there, left out; the first: {first}"
+                f"{split}: left out {counted(int((~there).sum()), 'image')} without a file; the first: {first}"
             )
             parts[split] = index.select_images(np.flatnonzero(there))
     flawed = [item.text for rule, item in found if rule == "structure"]

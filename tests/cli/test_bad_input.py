@@ -187,7 +187,7 @@ def test_predict_names_the_broken_image_and_can_skip_it(data, trained, tmp_path,
     assert_refused(main(arguments), capsys.readouterr().err, "val/000002.jpg", "truncated")
     assert_nothing_half_written(output)
     assert main([*arguments, "--invalid=skip"]) == 0
-    assert "skipped 1 images; the first: " in capsys.readouterr().out
+    assert "skipped 1 image; the first: " in capsys.readouterr().out
     assert len(json.loads((output / "predictions.json").read_text())) == 2
 
 

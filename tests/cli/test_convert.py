@@ -44,7 +44,7 @@ def test_what_is_lost_is_counted(shapes: Path, tmp_path: Path, capsys: pytest.Ca
     assert main(["convert", f"--data={folder}", "--to=yolo", str(tmp_path / "out")]) == 0
     told = capsys.readouterr().out
     assert "1 crowds are left out" in told and "1 items cannot be read, left out" in told
-    assert "val: 1 images are not there, left out" in told and "val: 2 images" in told
+    assert "val: left out 1 image without a file" in told and "val: 2 images" in told
 
 
 def test_nothing_is_overwritten(shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,7 +91,7 @@ def test_flawed_images(tmp_path: Path) -> None:
 def test_an_empty_split_raises_whatever_the_policy(tmp_path: Path) -> None:
     index = make(tmp_path, [])
     (tmp_path / "2.jpg").unlink()
-    with pytest.raises(InputError, match="empty split, 1 images but no annotated object once flawed"):
+    with pytest.raises(InputError, match="empty split, 1 image but no annotated object once flawed"):
         check_index(index, "skip", decode=False)
     with pytest.raises(InputError, match="empty split, there are no images"):
         check_index(index.select_images([]), "skip", decode=False)  # type: ignore[arg-type]

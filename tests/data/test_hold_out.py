@@ -76,7 +76,7 @@ def test_a_changed_byte_is_another_image(tmp_path, place):
 
 
 def test_what_cannot_be_parted_is_refused_with_a_way_out(tmp_path):
-    with pytest.raises(InputError, match="has 1 images, too few to hold out 0.2 .* --dataset.val null"):
+    with pytest.raises(InputError, match="has 1 image, too few to hold out 0.2 .* --dataset.val null"):
         hold_out(index_of(tmp_path, 1), 0.2)
     with pytest.raises(InputError, match="cannot hold out 1.5 of the images; give a share between 0 and 1"):
         hold_out(index_of(tmp_path, 4), 1.5)
