@@ -29,18 +29,19 @@ LEVELS = {
     "detection.checkpoint": 1,
     "detection.data": 2,
     "detection.model": 2,
-    "detection.evaluate": 3,
+    "detection.evaluation": 3,
     "detection.predict": 3,
     "detection.interop": 3,
     "detection.export": 4,
     "detection.engine": 4,
     "detection.doctor": 5,
     "detection.experiments": 5,
+    "detection.api": 5,
     "detection.cli": 6,
     "detection.__main__": 7,
 }
 SEES_CONFIG = tuple(
-    f"detection.{name}" for name in ("config", "model.build", "data.dataset", "engine", "experiments", "cli")
+    f"detection.{name}" for name in ("config", "model.build", "data.dataset", "engine", "experiments", "api", "cli")
 )
 FILES = sorted(p for top in ("backbones", "detection") for p in (ROOT / top).rglob("*.py"))
 

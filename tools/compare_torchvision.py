@@ -35,9 +35,9 @@ from detection.engine.optimizer import build_optimizer
 from detection.engine.run import learning_rate
 from detection.engine.task import Found
 from detection.errors import InputError
-from detection.evaluate.coco_ap import evaluate_coco
-from detection.evaluate.report import summary_table, to_json
-from detection.evaluate.results import ground_truth, to_results
+from detection.evaluation.coco_ap import evaluate_coco
+from detection.evaluation.report import summary_table, to_json
+from detection.evaluation.results import ground_truth, to_results
 from detection.geometry.boxes import rescale
 from detection.records import Batch, Detections
 

@@ -25,9 +25,9 @@ def main(arguments: list[str]) -> int:
         raise InputError("--split: says which part of --data PATH; give that too")
 
     from detection import parallel
-    from detection.evaluate.compare import compare
-    from detection.evaluate.compare_pages import Pages, terminal_text
-    from detection.evaluate.paper_tables import paper_table
+    from detection.evaluation.compare import compare
+    from detection.evaluation.compare_pages import Pages, terminal_text
+    from detection.evaluation.paper_tables import paper_table
     from detection.experiments.comparison import DataChoice, gather
     from detection.outputs import refuse_overwriting
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from detection.config.schema import Config
     from detection.data.index import AnnotationIndex
-    from detection.evaluate.coco_ap import CocoResult
-    from detection.evaluate.voc_ap import VocResult
+    from detection.evaluation.coco_ap import CocoResult
+    from detection.evaluation.voc_ap import VocResult
     from detection.predict.detector import Detector
 
 DESCRIPTION = """AP of a checkpoint, or of predictions in COCO's result format, on one split of a dataset. A checkpoint
@@ -86,8 +86,8 @@ def _parser() -> Parser:
 def _predictions(args: argparse.Namespace) -> int:
     from detection.config.schema import Config
     from detection.engine.datasets import find_data
-    from detection.evaluate.prediction_files import read_predictions
-    from detection.evaluate.report import to_json
+    from detection.evaluation.prediction_files import read_predictions
+    from detection.evaluation.report import to_json
 
     config = _with_data(Config(), args)
     split = args.split
@@ -188,18 +188,12 @@ class _Run:
 
 def _plain(detector: Detector, index: AnnotationIndex, config: Config, args: argparse.Namespace) -> _Run:
     """One pass of one model, by the evaluation of training."""
-    from detection.data.dataset import DetectionDataset
-    from detection.engine.detection_task import DetectionTask
-    from detection.engine.hardware import loaders
+    from detection.engine.detection_task import evaluate_detector
 
-    dataset = DetectionDataset(index, replace(config.input, long_side=detector.long_side), training=False)
-    short, pictures = detector.short_side, PICTURES if args.output else 0
-    workers = loaders(args.workers, detector.device)
-    limit = limit_of(args)
-    task = DetectionTask(
-        dataset, short, args.batch, workers, args.backend, pictures, detector.device, journal=None, limit=limit
+    pictures = PICTURES if args.output else 0
+    task, metrics = evaluate_detector(
+        detector, index, config, args.batch, args.workers, args.backend, pictures, limit_of(args)
     )
-    metrics = task.evaluate(detector.model, 0)
     names = ("rpn_objectness", "rpn_box", "roi_class", "roi_box", "loss")
     return _Run(task.results, task.picture, {name: metrics[name] for name in names})
 
@@ -208,7 +202,7 @@ def _improved(detectors: list[Detector], index: AnnotationIndex, args: argparse.
     """Each rank takes its share of the images, one at a time."""
     from detection import parallel
     from detection.engine.detection_task import beside_truth
-    from detection.evaluate.results import to_results
+    from detection.evaluation.results import to_results
     from detection.predict.stream import Decoder
 
     detector = improve(detectors, args)
@@ -246,10 +240,10 @@ def _scores(
     """The numbers of the metric that was asked for, and the same as tables."""
     import numpy as np
 
-    from detection.evaluate.coco_ap import evaluate_coco
-    from detection.evaluate.report import false_alarms, per_class_table, summary_table, voc_table
-    from detection.evaluate.results import ground_truth
-    from detection.evaluate.voc_ap import evaluate_voc, voc_arrays
+    from detection.evaluation.coco_ap import evaluate_coco
+    from detection.evaluation.report import false_alarms, per_class_table, summary_table, voc_table
+    from detection.evaluation.results import ground_truth
+    from detection.evaluation.voc_ap import evaluate_voc, voc_arrays
 
     if args.metric == "voc":
         found = evaluate_voc(*voc_arrays(index, results))
@@ -264,8 +258,8 @@ def _scores(
 
 
 def _write(folder: Path, run: _Run, scores: CocoResult | VocResult, detector: Detector) -> None:
-    from detection.evaluate.report import to_json
-    from detection.evaluate.results import write_results
+    from detection.evaluation.report import to_json
+    from detection.evaluation.results import write_results
     from detection.predict.output import save_picture
 
     assert run.picture is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import importlib.util
 import os
 import sys
 
@@ -83,6 +84,15 @@ def main(arguments: list[str] | None = None) -> int:
     return _run(name, arguments[1:])
 
 
+def _warn_of_shadows() -> None:
+    """Say where `backbones` is another package than the one that belongs to this `detection`."""
+    found = importlib.util.find_spec("backbones")
+    places = list(found.submodule_search_locations or ()) if found else []
+    own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if places and os.path.dirname(os.path.abspath(places[0])) != own:
+        print(f"warning: backbones is {places[0]}, another package of this name; rename or remove it", file=sys.stderr)
+
+
 def _lines(commands: dict[str, str]) -> str:
     return "\n".join(f"  {name:13} {text}" for name, text in commands.items())
 
@@ -93,6 +103,7 @@ def _run(name: str, arguments: list[str]) -> int:
     from detection.errors import InputError
     from detection.threads import wait_asleep
 
+    _warn_of_shadows()
     wait_asleep()
     keep_freed_memory()
     try:

@@ -21,8 +21,8 @@ from detection.cli.arguments import Parser, at_least
 from detection.config.shipped import FOLDER
 from detection.engine.provenance import versions
 from detection.engine.signals import Interrupted
-from detection.evaluate.compare_pages import Pages, terminal_text
-from detection.evaluate.paper_tables import paper_table
+from detection.evaluation.compare_pages import Pages, terminal_text
+from detection.evaluation.paper_tables import paper_table
 from detection.experiments.reproduction import METRICS, PAPER, reproduce, to_json
 
 DESCRIPTION = (

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     unused = "algorithm" if args.kind == "voc" else "competition year"
     refuse_unused(parser, args, unused, f"on --kind {args.kind}")
 
-    from detection.evaluate.results import read_results
+    from detection.evaluation.results import read_results
 
     results = read_results(args.predictions)
     return _voc(args, results) if args.kind == "voc" else _coco(args, results)
@@ -47,8 +47,8 @@ def _parser() -> Parser:
 
 def _voc(args: argparse.Namespace, results: list[dict[str, Any]]) -> int:
     from detection.data.index import AnnotationIndex
-    from detection.evaluate.submission import write_voc_submission
-    from detection.evaluate.voc_ap import voc_arrays
+    from detection.evaluation.submission import write_voc_submission
+    from detection.evaluation.voc_ap import voc_arrays
 
     index: AnnotationIndex = _index(args)
     try:
@@ -65,7 +65,7 @@ def _voc(args: argparse.Namespace, results: list[dict[str, Any]]) -> int:
 
 
 def _coco(args: argparse.Namespace, results: list[dict[str, Any]]) -> int:
-    from detection.evaluate.submission import coco_submission_name, write_coco_submission
+    from detection.evaluation.submission import coco_submission_name, write_coco_submission
     from detection.outputs import refuse_overwriting
 
     path = args.output / coco_submission_name(args.algorithm)

@@ -76,23 +76,10 @@ def improves(args: argparse.Namespace) -> bool:
 
 def load_detectors(args: argparse.Namespace, device: torch.device) -> tuple[list[Detector], Config]:
     """The detectors of all checkpoints, and the first one's config."""
-    loaded = [_load(path, device) for path in args.checkpoint]
+    from detection.api.load import load_any_detector
+
+    loaded = [load_any_detector(path, device) for path in args.checkpoint]
     return [detector for detector, _ in loaded], loaded[0][1]
-
-
-def _load(path: Path, device: torch.device) -> tuple[Detector, Config]:
-    """The detector of a checkpoint, or of the folder of an export."""
-    from detection.engine.restore import load_detector
-
-    if not path.is_dir():
-        return load_detector(path, device)
-    from detection.export.folder import load_export, read_export
-
-    read_export(path)
-    if device.type != "cpu":
-        raise InputError(f"{path}: an exported detector runs on the CPU; give --device cpu")
-    detector, config = load_detector(path / "model.pt", device)
-    return load_export(path, detector), config
 
 
 def size_text(detector: Detector) -> str:

@@ -7,7 +7,7 @@ import os
 from detection.cli.follow import follow
 from detection.cli.settings import answered
 from detection.config.command_line import CommandLine
-from detection.config.read import draft_config, origins, read_config, resumed
+from detection.config.read import draft_config, resumed
 from detection.config.schema import Config
 
 DESCRIPTION = """Train a Faster R-CNN. Settings come from --config FILE and from options, which win. With --data and no
@@ -28,15 +28,10 @@ def main(arguments: list[str]) -> int:
 
     if draft.processes > 1 and not launched():
         return launch("train", line.words, draft.processes, draft.device)
+    from detection.engine.automatic import configure
     from detection.engine.train import train
 
-    if line.files:
-        config = read_config(line, Config)
-        return follow(lambda: train(config, None, origins(line, config)))
-
-    from detection.engine.automatic import fit_to_data
-
-    fitted = fit_to_data(line)
-    if os.environ.get("RANK", "0") == "0":
-        print("\n".join(fitted.lines))
-    return follow(lambda: train(fitted.config, fitted.splits, origins(line, fitted.config, fitted.settings)))
+    made = configure(line)
+    if made.lines and os.environ.get("RANK", "0") == "0":
+        print("\n".join(made.lines))
+    return follow(lambda: train(made.config, made.splits, made.origins))

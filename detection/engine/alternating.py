@@ -11,7 +11,7 @@ proposals_val.npz of steps 1 and 3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,7 @@ from detection.atomic import write_atomically
 from detection.config.origin import Setting, annotated_yaml
 from detection.config.schema import Config
 from detection.data.dataset import DetectionDataset
+from detection.engine.callback import Callback
 from detection.engine.datasets import Splits
 from detection.engine.detector import DetectorProblem
 from detection.engine.journal import Journal
@@ -62,20 +63,28 @@ STEPS = (
 
 
 def train_alternating(
-    config: Config, splits: Splits, device: torch.device, origins: Mapping[str, Setting] | None = None
+    config: Config,
+    splits: Splits,
+    device: torch.device,
+    origins: Mapping[str, Setting] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Findings | None:
     """All four steps; the last one's findings, with `best.pt` and what it finds in the folder above. Ranks other than
     the first return None. Raises like `run`, and where finished steps had other data, model or lengths."""
     lock = claim(Path(config.output))
     try:
-        return _four_steps(config, splits, device, origins or {})
+        return _four_steps(config, splits, device, origins or {}, callbacks)
     finally:
         if lock:
             lock.release()
 
 
 def _four_steps(
-    config: Config, splits: Splits, device: torch.device, origins: Mapping[str, Setting]
+    config: Config,
+    splits: Splits,
+    device: torch.device,
+    origins: Mapping[str, Setting],
+    callbacks: Sequence[Callback],
 ) -> Findings | None:
     folder = Path(config.output)
     # The first rank's answer, since it may have begun the first step before another one looks.
@@ -92,7 +101,7 @@ def _four_steps(
         cached = _cached(config, splits, folder / step.proposals) if step.proposals else None
         start = folder / step.start / "best.pt" if step.start else None
         problem = StepProblem(settings, device, splits, step, start, cached)
-        found = run(settings, problem, device, origins)
+        found = run(settings, problem, device, origins, callbacks)
         if step.learns == "rpn":
             _propose(problem, folder / step.name)
     if parallel.rank() == 0 and begun:  # no step has refused it

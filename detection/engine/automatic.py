@@ -8,7 +8,7 @@ from pathlib import Path
 from detection.config.command_line import CommandLine
 from detection.config.origin import Setting
 from detection.config.ranges import check_ranges
-from detection.config.read import draft_config, read_config
+from detection.config.read import draft_config, origins, read_config, resumed
 from detection.config.schema import Config
 from detection.engine.choose import choose_settings
 from detection.engine.datasets import Splits, find_data, load_splits
@@ -48,6 +48,28 @@ def fit_to_data(line: CommandLine) -> FittedConfig:
     lines = [f"{draft.data}: {source.format} data, splits {', '.join(source.splits)}"]
     lines.append(f"given: {' '.join(f'--{key} {value}' for key, value in line.given.items())}")
     return FittedConfig(config, settings, splits, (*lines, *_told(splits.train.class_names, inherited, chosen)))
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A training as it was asked for. origins: where its settings come from; splits: None where a config names the
+    data, which are then read later; lines: what to say of the choice."""
+
+    config: Config
+    origins: dict[str, Setting]
+    splits: Splits | None = None
+    lines: tuple[str, ...] = ()
+
+
+def configure(line: CommandLine) -> Configured:
+    """What a command line asks for: a resumed run as its folder says, a config, or what is chosen for the data. Raises
+    `InputError` like `read_config` and `fit_to_data`."""
+    line = resumed(line, draft_config(line, Config))
+    if line.files:
+        config = read_config(line, Config)
+        return Configured(config, origins(line, config))
+    fitted = fit_to_data(line)
+    return Configured(fitted.config, origins(line, fitted.config, fitted.settings), fitted.splits, fitted.lines)
 
 
 def _inherited(weights: str | None) -> list[Setting]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,19 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from detection import parallel
+from detection.config.schema import Config
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.image import read_image
 from detection.data.index import AnnotationIndex
 from detection.data.order import EvaluationOrder
+from detection.engine.hardware import loaders
 from detection.engine.journal import Journal
 from detection.engine.task import Found
-from detection.evaluate.coco_ap import CocoResult, evaluate_coco
-from detection.evaluate.results import ground_truth, to_results
-from detection.evaluate.run import joined, run_detector
+from detection.evaluation.coco_ap import CocoResult, evaluate_coco
+from detection.evaluation.results import ground_truth, to_results
+from detection.evaluation.run import joined, run_detector
 from detection.model.faster_rcnn import FasterRCNN
+from detection.predict.detector import Detector
 from detection.predict.draw import contact_sheet, draw
 from detection.predict.prepare import prepare
 from detection.progress import track
@@ -92,6 +96,32 @@ class DetectionTask:
             self._batches = loader(self.dataset, order, self.workers, multiple, pin, persistent=True)
         mine = run_detector(model, track(self._batches, "validating", len(self._batches)), self.device, losses=True)
         return joined(parallel.gather(mine))
+
+
+def evaluate_detector(
+    detector: Detector,
+    index: AnnotationIndex,
+    config: Config,
+    batch: int = 1,
+    workers: int | None = None,
+    backend: str = "hotcoco",
+    pictures: int = 0,
+    limit: int = 100,
+) -> tuple[DetectionTask, dict[str, float]]:
+    """One pass of a detector over a split, as training evaluates: the task with its results, and the metrics."""
+    dataset = DetectionDataset(index, replace(config.input, long_side=detector.long_side), training=False)
+    task = DetectionTask(
+        dataset,
+        detector.short_side,
+        batch,
+        loaders(workers, detector.device),
+        backend,
+        pictures,
+        detector.device,
+        journal=None,
+        limit=limit,
+    )
+    return task, task.evaluate(detector.model, 0)
 
 
 def beside_truth(index: AnnotationIndex, found: dict[int, Detections], count: int, grey_bits: int = 16) -> np.ndarray:

@@ -31,8 +31,8 @@ from detection.engine.restore import bottleneck_stride, detector_checkpoint
 from detection.engine.run import Findings
 from detection.engine.task import Task
 from detection.errors import InputError
-from detection.evaluate.report import false_alarms, per_class_table, summary_table, to_json
-from detection.evaluate.results import write_results
+from detection.evaluation.report import false_alarms, per_class_table, summary_table, to_json
+from detection.evaluation.results import write_results
 from detection.model.build import build_model
 from detection.model.faster_rcnn import FasterRCNN
 from detection.predict.output import save_picture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from backbones.norm import moving_buffers
 from detection import parallel
+from detection.engine.callback import Callback
 from detection.engine.ema import AveragedModel
 from detection.engine.hardware import memory_used
 from detection.engine.journal import NOTABLE_WAIT, Journal
@@ -84,7 +85,7 @@ class Loop:
     Args:
         model: what trains, wrapped for several processes where there are.
         save: called with "last" or "best" when the state is to be kept.
-        journal: None on all ranks but the first.
+        journal, callbacks: None and nothing on all ranks but the first.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Loop:
         settings: LoopSettings,
         save: Callable[[str], None],
         journal: Journal | None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.model = model
         self.task = task
@@ -106,6 +108,7 @@ class Loop:
         self.settings = settings
         self.save = save
         self.journal = journal
+        self.callbacks = callbacks
         self.device = next(model.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.amp == "fp16")
         self.progress = Progress()
@@ -128,6 +131,8 @@ class Loop:
                 last = progress.iteration == settings.total
                 if self.journal:
                     self.journal.step(progress.iteration)
+                for callback in self.callbacks:
+                    callback.on_step(progress.iteration)
                 evaluated = last or progress.iteration % settings.evaluate_every == 0
                 reported = evaluated or progress.iteration % settings.log_every == 0
                 if reported or self.device.type == "cpu":
@@ -226,6 +231,8 @@ class Loop:
         if self.journal and values:
             now = {**values, "lr": self.rate(iteration - 1)}
             self.journal.report(iteration, now, images_per_second, waiting, memory_used(self.device))
+            for callback in self.callbacks:
+                callback.on_report(iteration, now)
         if self.journal and waiting >= NOTABLE_WAIT and not self._told_of_waiting:
             self._told_of_waiting = True
             self.journal.say(f"steps wait for images {waiting:.0%} of the time: raise input.workers if there are cores")
@@ -244,6 +251,8 @@ class Loop:
             return True
         if self.journal:
             self.journal.evaluation(progress.iteration, progress.metrics)
+        for callback in self.callbacks:
+            callback.on_evaluation(progress.iteration, progress.metrics)
         value = progress.metrics[metric]
         lower = metric in LOWER_IS_BETTER
         better = progress.best is None or (value < progress.best if lower else value > progress.best)

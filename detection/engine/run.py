@@ -10,7 +10,7 @@ tensorboard/       scalars and pictures             and the findings of the prob
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from detection.atomic import write_atomically
 from detection.config.origin import Setting, annotated_yaml
 from detection.config.read import AnyConfig, to_dict
 from detection.config.training import TrainConfig
+from detection.engine.callback import Callback
 from detection.engine.ema import AveragedModel
 from detection.engine.hardware import idle_gpus
 from detection.engine.journal import Journal
@@ -87,7 +88,11 @@ class Findings:
 
 
 def run(
-    config: AnyConfig, problem: Problem, device: torch.device, origins: Mapping[str, Setting] | None = None
+    config: AnyConfig,
+    problem: Problem,
+    device: torch.device,
+    origins: Mapping[str, Setting] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Findings | None:
     """Train as `config` says to the end, then conclude; ranks other than the first return None.
 
@@ -95,7 +100,7 @@ def run(
     """
     lock = claim(Path(config.output))
     try:
-        return _Run(config, problem, device, lock, origins or {}).run()
+        return _Run(config, problem, device, lock, origins or {}, callbacks).run()
     finally:
         if lock:
             lock.release()
@@ -131,9 +136,11 @@ class _Run:
         device: torch.device,
         lock: FolderLock | None,
         origins: Mapping[str, Setting],
+        callbacks: Sequence[Callback],
     ) -> None:
         self.config, self.problem, self.device, self.lock = config, problem, device, lock
         self.folder, self.origins = Path(config.output), origins
+        self.callbacks = tuple(callbacks) if parallel.rank() == 0 else ()
         self.trained_on = problem.trained_on
         self.first = parallel.rank() == 0
         saved, self.warning = self._open_folder()
@@ -255,7 +262,7 @@ class _Run:
                 broadcast_buffers=bool(moving_buffers(model)),  # what never moves need not be sent at every step
                 gradient_as_bucket_view=True,
             )
-        return Loop(model, self.task, optimizer, rate, average, settings, self._save, self.journal)
+        return Loop(model, self.task, optimizer, rate, average, settings, self._save, self.journal, self.callbacks)
 
     def _save(self, name: str) -> None:
         """Write `last.pt` or `best.pt`; only the first rank writes."""
@@ -289,6 +296,8 @@ class _Run:
             }
         previous = self.folder / checkpoint.PREVIOUS if name == "last" else None
         checkpoint.save(self.folder / f"{name}.pt", content, previous)
+        for callback in self.callbacks:
+            callback.on_checkpoint(self.folder / f"{name}.pt")
 
     def _restore(self, saved: dict[str, Any]) -> None:
         path, state, loop = self.folder / "last.pt", saved["training"], self.loop

@@ -15,9 +15,9 @@ from detection.config.pretrain import PretrainConfig
 from detection.data.index import AnnotationIndex
 from detection.engine.datasets import load_split, load_splits
 from detection.engine.restore import build_classifier
-from detection.evaluate.bootstrap import Interval, draw, interval
-from detection.evaluate.compare import METRICS
-from detection.evaluate.results import read_results
+from detection.evaluation.bootstrap import Interval, draw, interval
+from detection.evaluation.compare import METRICS
+from detection.evaluation.results import read_results
 from detection.experiments.backbone_detection import (
     IMPROVED,
     TEST,

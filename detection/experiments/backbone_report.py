@@ -13,7 +13,7 @@ import numpy as np
 from backbones.analysis.figures import cost_figure, error_curves
 from backbones.analysis.tables import markdown_table
 from detection.config.pretrain import PretrainConfig
-from detection.evaluate.bootstrap import Interval
+from detection.evaluation.bootstrap import Interval
 from detection.experiments.backbone_detection import DetectionPlan, best_residual, plan_as_json
 from detection.experiments.backbone_numbers import (
     PAIRS,

@@ -17,8 +17,8 @@ from detection.data.index import AnnotationIndex
 from detection.documents import load_yaml
 from detection.engine.datasets import find_data, load_split, load_splits
 from detection.errors import InputError
-from detection.evaluate.compare import Contestant, Cost
-from detection.evaluate.results import read_results
+from detection.evaluation.compare import Contestant, Cost
+from detection.evaluation.results import read_results
 from detection.experiments.detector_cost import detector_cost, latency
 
 DataFormat = Literal["auto", "coco", "voc", "yolo"]

@@ -15,7 +15,7 @@ from detection.data.image import read_image, resize_size
 from detection.data.index import AnnotationIndex
 from detection.engine.restore import load_detector
 from detection.errors import InputError
-from detection.evaluate.compare import Cost
+from detection.evaluation.compare import Cost
 from detection.model.build import build_model
 from detection.records import Batch
 

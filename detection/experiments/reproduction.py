@@ -22,7 +22,7 @@ from detection.engine.datasets import Splits, load_splits
 from detection.engine.resuming import refuse_other_settings
 from detection.engine.train import train
 from detection.errors import InputError
-from detection.evaluate.compare import Comparison, Contestant, Cost, compare
+from detection.evaluation.compare import Comparison, Contestant, Cost, compare
 from detection.experiments.detector_cost import detector_cost
 from detection.experiments.tested import Tested, detect_once
 from detection.predict.improved import Improvements

@@ -17,7 +17,7 @@ from detection.counted import counted
 from detection.data.image import read_image
 from detection.data.index import AnnotationIndex
 from detection.engine.restore import load_detector
-from detection.evaluate.results import read_results, to_results, write_results
+from detection.evaluation.results import read_results, to_results, write_results
 from detection.predict.improved import ImprovedDetector, Improvements
 from detection.progress import track
 

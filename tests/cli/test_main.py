@@ -39,6 +39,18 @@ def test_threads_that_wait_sleep_unless_the_user_says_otherwise(given, policy):
     assert done.stdout.splitlines()[-1] == str(policy), done.stderr
 
 
+def test_another_package_of_our_name_is_warned_of(tmp_path):
+    (tmp_path / "backbones").mkdir()
+    (tmp_path / "backbones" / "__init__.py").touch()
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from detection.cli.main import main; main(['configs'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert f"warning: backbones is {tmp_path / 'backbones'}, another package" in done.stderr
+    assert (
+        "warning"
+        not in subprocess.run([sys.executable, "-m", "detection", "configs"], capture_output=True, text=True).stderr
+    )
+
+
 def test_no_argument_is_help_and_the_version_is_told(capsys):
     assert main([]) == 0 and "usage: frcnn" in capsys.readouterr().out
     assert main(["--version"]) == 0 and capsys.readouterr().out == f"frcnn {__version__}\n"

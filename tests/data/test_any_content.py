@@ -20,7 +20,7 @@ from detection.data.names import leaves_root
 from detection.data.voc import read_voc
 from detection.data.yolo import read_yolo
 from detection.errors import InputError, printable
-from detection.evaluate.results import read_results
+from detection.evaluation.results import read_results
 
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

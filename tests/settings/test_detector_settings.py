@@ -148,7 +148,7 @@ EFFECTS: dict[str, Other | Without] = {
     "train.patience": Other("1", "curves", STILL),
     "train.metric": Other("loss", "best", f"{STILL} --train.lr=0.01"),
     "train.pictures": Other("0", "drawn"),
-    "evaluate.backend": Without("pycocotools", "tests/evaluate/test_coco_ap.py::test_equals_pycocotools_fixture"),
+    "evaluate.backend": Without("pycocotools", "tests/evaluation/test_coco_ap.py::test_equals_pycocotools_fixture"),
     "evaluate.batch": Other("3", "curves", "--data={mixed}"),
 }
 

@@ -17,8 +17,8 @@ import torch
 from backbones.analysis.tables import markdown_table
 from benchmarks.measuring import Table, alternate
 from detection.data.index import AnnotationIndex
-from detection.evaluate.coco_ap import STAT_NAMES, evaluate_coco
-from detection.evaluate.results import ground_truth, to_results
+from detection.evaluation.coco_ap import STAT_NAMES, evaluate_coco
+from detection.evaluation.results import ground_truth, to_results
 from detection.experiments.report import Report
 from detection.records import Detections
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from detection.atomic import write_atomically
 from detection.errors import InputError
-from detection.evaluate.results import write_results
-from detection.evaluate.voc_ap import VocDetections
+from detection.evaluation.results import write_results
+from detection.evaluation.voc_ap import VocDetections
 
 BOX_DECIMALS, SCORE_DECIMALS = 2, 5
 """of COCO's submissions, whose file size is limited: a hundredth of a pixel"""

@@ -12,13 +12,13 @@ import pytest
 from detection.data.coco import read_coco
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
-from detection.evaluate.bootstrap import coco_matches, coco_samples, draw, interval, voc_matches, voc_samples
-from detection.evaluate.coco_ap import evaluate_coco
-from detection.evaluate.compare import Contestant, compare
-from detection.evaluate.compare_pages import Pages, terminal_text
-from detection.evaluate.paper_tables import PAPER_TABLES, paper_markdown, paper_table
-from detection.evaluate.results import ground_truth
-from detection.evaluate.voc_ap import evaluate_voc, voc_arrays
+from detection.evaluation.bootstrap import coco_matches, coco_samples, draw, interval, voc_matches, voc_samples
+from detection.evaluation.coco_ap import evaluate_coco
+from detection.evaluation.compare import Contestant, compare
+from detection.evaluation.compare_pages import Pages, terminal_text
+from detection.evaluation.paper_tables import PAPER_TABLES, paper_markdown, paper_table
+from detection.evaluation.results import ground_truth
+from detection.evaluation.voc_ap import evaluate_voc, voc_arrays
 
 Results = list[dict[str, Any]]
 IMAGES = 12

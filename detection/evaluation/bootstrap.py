@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from detection.data.index import AnnotationIndex
-from detection.evaluate.results import ground_truth
-from detection.evaluate.voc_ap import match_voc, voc_arrays
+from detection.evaluation.results import ground_truth
+from detection.evaluation.voc_ap import match_voc, voc_arrays
 
 COCO_RECALLS = np.linspace(0.0, 1.0, 101)
 VOC_RECALLS = np.arange(0.0, 1.1, 0.1)

@@ -12,7 +12,7 @@ from detection.counted import counted
 from detection.data.check import CORNERS, are_corners
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
-from detection.evaluate.results import read_results
+from detection.evaluation.results import read_results
 
 HIGH = 0.3
 """Where no score is below this, detections of low score are missing that AP counts on."""

@@ -15,8 +15,8 @@ import pytest
 
 from detection.cli.main import main
 from detection.errors import InputError
-from detection.evaluate.submission import coco_submission_name, write_coco_submission, write_voc_submission
-from detection.evaluate.voc_ap import VocDetections, evaluate_voc, voc_arrays
+from detection.evaluation.submission import coco_submission_name, write_coco_submission, write_voc_submission
+from detection.evaluation.voc_ap import VocDetections, evaluate_voc, voc_arrays
 
 
 def _scenes() -> ModuleType:

@@ -10,10 +10,10 @@ import torch
 
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
-from detection.evaluate.coco_ap import evaluate_coco
-from detection.evaluate.report import per_class_table, summary_table, to_json, voc_table
-from detection.evaluate.results import read_results, to_results, write_results
-from detection.evaluate.voc_ap import evaluate_voc, voc_arrays
+from detection.evaluation.coco_ap import evaluate_coco
+from detection.evaluation.report import per_class_table, summary_table, to_json, voc_table
+from detection.evaluation.results import read_results, to_results, write_results
+from detection.evaluation.voc_ap import evaluate_voc, voc_arrays
 from detection.records import Detections
 
 ITEM = {"image_id": 11, "category_id": 7, "bbox": [1.5, 2.0, 3.0, 4.0], "score": 0.9}

@@ -10,9 +10,9 @@ from jinja2 import Environment
 from backbones.analysis.tables import fenced, markdown_table, markdown_text
 from backbones.printable import printable
 from detection.counted import counted
-from detection.evaluate.bootstrap import Interval
-from detection.evaluate.compare import Comparison, Row
-from detection.evaluate.paper_tables import PaperTable, paper_markdown
+from detection.evaluation.bootstrap import Interval
+from detection.evaluation.compare import Comparison, Row
+from detection.evaluation.paper_tables import PaperTable, paper_markdown
 
 NOTHING = "-"
 

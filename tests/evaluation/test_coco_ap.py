@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from detection.errors import InputError
-from detection.evaluate.coco_ap import BACKENDS, CLASS_STAT_NAMES, STAT_NAMES, evaluate_coco
-from detection.evaluate.report import summary_table
+from detection.evaluation.coco_ap import BACKENDS, CLASS_STAT_NAMES, STAT_NAMES, evaluate_coco
+from detection.evaluation.report import summary_table
 
 CASES = (
     "categories_without_dets",

@@ -8,8 +8,8 @@ from typing import Any
 
 from backbones.printable import printable
 from detection.counted import counted
-from detection.evaluate.coco_ap import CLASS_STAT_NAMES, CocoResult
-from detection.evaluate.voc_ap import VocResult
+from detection.evaluation.coco_ap import CLASS_STAT_NAMES, CocoResult
+from detection.evaluation.voc_ap import VocResult
 
 # name -> what is averaged, IoU thresholds, size of the objects, detections an image and class
 COCO_LINES = {

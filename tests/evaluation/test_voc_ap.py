@@ -10,7 +10,7 @@ import pytest
 
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
-from detection.evaluate.voc_ap import VocDetections, VocObjects, evaluate_voc, voc_arrays
+from detection.evaluation.voc_ap import VocDetections, VocObjects, evaluate_voc, voc_arrays
 
 Arrays = tuple[dict[str, VocObjects], dict[str, VocDetections]]
 

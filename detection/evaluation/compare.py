@@ -14,7 +14,7 @@ import numpy as np
 
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
-from detection.evaluate.bootstrap import (
+from detection.evaluation.bootstrap import (
     ClassMatches,
     Interval,
     coco_matches,
@@ -24,10 +24,10 @@ from detection.evaluate.bootstrap import (
     voc_matches,
     voc_samples,
 )
-from detection.evaluate.coco_ap import evaluate_coco
-from detection.evaluate.report import to_json
-from detection.evaluate.results import ground_truth
-from detection.evaluate.voc_ap import evaluate_voc, voc_arrays
+from detection.evaluation.coco_ap import evaluate_coco
+from detection.evaluation.report import to_json
+from detection.evaluation.results import ground_truth
+from detection.evaluation.voc_ap import evaluate_voc, voc_arrays
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Comparison:
 @dataclass(frozen=True)
 class Metric:
     """One way to measure. score: (index, results) -> values and the class measure of each class; matches, samples:
-    see `detection.evaluate.bootstrap`."""
+    see `detection.evaluation.bootstrap`."""
 
     measures: tuple[str, ...]
     sampled: tuple[str, ...]

@@ -1,0 +1,38 @@
+"""`detection.evaluate`: the numbers of `frcnn evaluate` for programs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from detection.api.load import LoadedDetector, as_loaded
+from detection.engine.datasets import load_split
+from detection.engine.detection_task import evaluate_detector
+from detection.evaluation.report import to_json
+
+
+def evaluate(
+    detector: LoadedDetector | Path | str,
+    data: Path | str | None = None,
+    split: str | None = None,
+    *,
+    batch: int = 1,
+    workers: int | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """COCO's 12 numbers and those of each class, as `frcnn evaluate` writes them into evaluation.json.
+
+    detector: from `load`, or the file; data: a dataset, default the one it was trained on; split: default its
+    validation split; batch: images at once, of which padding makes results depend a little; workers: processes that
+    load images. Raises `InputError` for data that cannot be read or has other classes.
+
+        >>> numbers = detection.evaluate("runs/train/best.pt", data="shapes")
+        >>> numbers["stats"]["AP50"]
+    """
+    loaded = as_loaded(detector, device)
+    config = loaded.config if data is None else replace(loaded.config, data=str(data))
+    index, _ = load_split(config, split or config.dataset.val or "val", loaded.class_names)
+    task, _ = evaluate_detector(loaded.serving, index, config, batch, workers)
+    assert task.result is not None
+    return to_json(task.result)
