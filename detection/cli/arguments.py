@@ -23,6 +23,8 @@ class Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
             hint = f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
             raise InputError(f"{word}: there is no such option; {hint}")
+        if message.startswith("unrecognized arguments: "):
+            raise InputError(f"{word}: belongs to no option; an option is repeated for several values, see --help")
         raise InputError(f"{message}; see {self.prog} --help")
 
 

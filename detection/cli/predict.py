@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,7 @@ NOTABLE_WAIT = 0.2
 
 
 def main(arguments: list[str]) -> int:
-    args = _parse(arguments)
+    args = _parser().parse_args(arguments)
 
     from detection import parallel
     from detection.launch import launch
@@ -178,24 +177,10 @@ def _finish(folder: Path, done: Done, batches: list[list[Path]], images: list[Pa
         print(f"skipped {counted(len(skipped), 'image')}; the first: {skipped[0]}")
 
 
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    """The arguments. Images may follow the checkpoints: of these, the second and later ones end in .pt."""
-    parser = _parser()
-    args = parser.parse_args(arguments)
-    first, rest = (args.checkpoint or [])[:1], (args.checkpoint or [])[1:]
-    weights = list(takewhile(lambda path: path.suffix == ".pt", rest))
-    args.checkpoint = first + weights
-    args.images += [str(path) for path in rest[len(weights) :]]
-    missing = [name for name, given in (("images", args.images), ("--checkpoint", first)) if not given]
-    if missing:
-        parser.error(f"the following arguments are required: {', '.join(missing)}")
-    return args
-
-
 def _parser() -> Parser:
     parser = Parser("frcnn predict", DESCRIPTION)
-    parser.add_argument("images", nargs="*", help="image files, folders, or globs in quotes")
-    add_testing(parser)
+    parser.add_argument("images", nargs="+", help="image files, folders, or globs in quotes")
+    add_testing(parser, required=True)
     parser.add_argument("--output", type=Path, default=Path("runs/predict"), help="folder to write into")
     parser.add_argument("--score", type=share, default=0.5, help="least score of a detection")
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once")

@@ -32,14 +32,14 @@ COMPILING = (
 )
 
 
-def add_testing(parser: argparse.ArgumentParser) -> None:
+def add_testing(parser: argparse.ArgumentParser, required: bool = False) -> None:
     """`--checkpoint` and the improvements of the ResNet paper's appendix B, with two kinds of suppression since."""
     parser.add_argument(
         "--checkpoint",
         type=Path,
-        nargs="+",
-        action="extend",
-        help="best.pt or last.pt of a run, or the folder of an export; several of the same classes: an ensemble",
+        action="append",
+        required=required,
+        help="best.pt or last.pt of a run, or the folder of an export; given several times: an ensemble",
     )
     add = parser.add_argument_group(
         "improvements at test time, each alone or together; one image at a time"

@@ -97,3 +97,8 @@ def generators(seeds: list[int] | None, count: int, device: torch.device) -> lis
     if seeds is None:
         return [None] * count
     return [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+
+def goal_boxes(target: Target, rows: Tensor) -> Tensor:
+    """Boxes of the ground truth `rows`; none for no rows, even where there is no ground truth at all."""
+    return target.boxes[rows] if len(target.boxes) else target.boxes.new_zeros((len(rows), 4))

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from detection.geometry.box_coder import BoxCoder
 from detection.geometry.boxes import clip
-from detection.model.assign import IGNORED, POSITIVE, Matcher, Sampler, generators
+from detection.model.assign import IGNORED, POSITIVE, Matcher, Sampler, generators, goal_boxes
 from detection.model.box_head import BoxPredictor
 from detection.model.losses import BoxLoss, LossSums
 from detection.model.roi_pool import RoIPooler
-from detection.model.rpn import goal_boxes
 from detection.model.selection import DetectionLimits, fetch, strongest, to_detections, within
 from detection.records import Detections, Size, Target
 from detection.transfer import on_host

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from backbones.norm import conv_norm
 from detection.geometry.anchors import AnchorGenerator
 from detection.geometry.box_coder import BoxCoder
-from detection.model.assign import IGNORED, POSITIVE, Matcher, Sampler, generators
+from detection.model.assign import IGNORED, POSITIVE, Matcher, Sampler, generators, goal_boxes
 from detection.model.losses import BoxLoss, LossSums
 from detection.records import Target
 
@@ -95,8 +95,3 @@ class RPN(nn.Module):
         counted = wanted != IGNORED
         objectness = torch.where(counted, each, 0.0).sum()
         return LossSums({"rpn_objectness": objectness, "rpn_box": box_sum}, counted.sum())
-
-
-def goal_boxes(target: Target, rows: Tensor) -> Tensor:
-    """Boxes of the ground truth `rows`; none for no rows, even where there is no ground truth at all."""
-    return target.boxes[rows] if len(target.boxes) else target.boxes.new_zeros((len(rows), 4))
