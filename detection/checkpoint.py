@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,6 +34,7 @@ from detection.atomic import give_name, write_atomically
 from detection.errors import InputError
 
 FORMAT = 3
+PREDICTOR = "roi_stage.predictor."
 WRITERS = {"detection": "frcnn train", "classification": "frcnn pretrain"}
 COUNTER = ".num_batches_tracked"
 
@@ -171,16 +173,45 @@ def load_weights(model: nn.Module, state: dict[str, Tensor], path: Path) -> None
     model.load_state_dict(state)
 
 
-def load_matching(model: nn.Module, state: dict[str, Tensor], path: Path) -> list[str]:
-    """Fill what fits, to fine-tune on other classes; returns the names left as they were.
+def load_matching(
+    model: nn.Module,
+    state: dict[str, Tensor],
+    path: Path,
+    theirs: Sequence[str] | None,
+    ours: Sequence[str],
+) -> list[str]:
+    """Fill what fits, to fine-tune on other classes; returns the names of the classes whose heads are kept.
 
-    Only the class-dependent layers of the predictor may differ, and batch norms may have been frozen or be so now;
-    anything else raises `InputError`.
+    theirs, ours: class names in label order; of classes of the same name, whatever its case, the rows of the predictor
+    are taken over, as are those of the background; others begin anew. theirs None: nobody knows what its rows mean.
+    Batch norms may have been frozen or be so now; anything else that differs raises `InputError`.
     """
     own = model.state_dict()
-    # Batches counted, which frozen norms do not do; nothing is computed from it.
+    # Batches counted, which frozen norms do not do; nothing is computed from it. Files of others lack pixel statistics.
     state = {k: v for k, v in state.items() if k in own or not k.endswith(COUNTER)}
-    state |= {k: own[k] for k in own if k not in state and k.endswith(COUNTER)}
-    replaced = [k for k in own if k.startswith("roi_stage.predictor.") and own[k].shape != state.get(k, own[k]).shape]
-    load_weights(model, {**state, **{k: own[k] for k in replaced}}, path)
-    return replaced
+    state |= {k: own[k] for k in own if k not in state and (k.endswith(COUNTER) or k.startswith("pixel_"))}
+    place = {name.strip().lower(): row for row, name in enumerate(theirs or ())}
+    pairs = [(row, place[name.strip().lower()]) for row, name in enumerate(ours) if name.strip().lower() in place]
+    for key in [key for key in own if key.startswith(PREDICTOR) and key in state]:
+        background = theirs is not None and ".scores." in key
+        state[key] = _rows_by_class(own[key], state[key], pairs, background)
+    load_weights(model, state, path)
+    return [ours[row] for row, _ in pairs]
+
+
+def _rows_by_class(own: Tensor, given: Tensor, pairs: list[tuple[int, int]], background: bool) -> Tensor:
+    """A parameter of the predictor with the given rows of each pair (own class, given class), and of the background,
+    which is the last class of the scores. Deltas have four rows a class, or four for all."""
+    if own.shape[1:] != given.shape[1:]:
+        return given  # another head altogether, of which `load_weights` speaks
+    made = own.clone()
+    if background:
+        made[-1] = given[-1]
+        for row, place in pairs:
+            made[row] = given[place]
+    elif len(own) == len(given) == 4:
+        made = given
+    elif len(given) > 4:
+        for row, place in pairs:
+            made[4 * row : 4 * row + 4] = given[4 * place : 4 * place + 4]
+    return made

@@ -44,7 +44,7 @@ def main(epochs: int = 6) -> list[float]:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            total += float(loss)
+            total += loss.item()
         history.append(total / len(loader))
         print(f"epoch {epoch + 1}: loss {history[-1]:.3f}")
     return history

@@ -7,7 +7,7 @@ detections.png     beside the ground truth
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from detection.engine.datasets import Splits
 from detection.engine.detection_task import DetectionTask
 from detection.engine.hardware import loaders
 from detection.engine.journal import Journal
-from detection.engine.restore import bottleneck_stride, detector_checkpoint
+from detection.engine.restore import bottleneck_stride, starting_detector
 from detection.engine.run import Findings
 from detection.engine.task import Task
 from detection.errors import InputError
@@ -66,15 +66,16 @@ class DetectorProblem:
     def build(self, from_scratch: bool) -> FasterRCNN:
         weights = self.config.model.weights if from_scratch else None
         path = Path(weights) if weights else None
-        content = detector_checkpoint(path) if path is not None and path.is_file() else None
-        if path is not None and content is None:
+        begin = starting_detector(path) if path is not None and path.is_file() else None
+        if path is not None and begin is None:
             self._check_stride(path)
         try:
-            model = build_model(self.config.model, len(self.classes), weights if content is None else None)
+            model = build_model(self.config.model, len(self.classes), weights if begin is None else None)
         except WeightsError as error:
             raise InputError(f"model.weights: {error}") from error
-        if content is not None and path is not None:
-            checkpoint.load_matching(model, content["model"], path)
+        if begin is not None and path is not None:
+            kept = checkpoint.load_matching(model, begin.state, path, begin.classes, self.classes)
+            self.lines.append(_kept_heads(kept, self.classes, path))
         model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.config.train.compile:
             model.compile_trunk()
@@ -157,3 +158,11 @@ class DetectorProblem:
             parallel.world(),
             train.accumulate,
         )
+
+
+def _kept_heads(kept: list[str], classes: Sequence[str], path: Path) -> str:
+    """Which classes a detector knows already."""
+    if len(kept) == len(classes):
+        return f"begins from {path}, with its heads of all classes"
+    heads = f"of {', '.join(kept[:10])}{', ...' if len(kept) > 10 else ''}" if kept else "of no class"
+    return f"begins from {path}, with its heads {heads}; {counted(len(classes) - len(kept), 'class')} start anew"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from backbones.nets import Net, NetName, make_net
 from backbones.pretrained import load_pretrained, read_state
@@ -17,6 +18,7 @@ from detection.config.pretrain import NetConfig, PretrainConfig
 from detection.config.read import flat, from_dict, to_dict
 from detection.config.schema import Config
 from detection.errors import InputError
+from detection.interop.foreign import read_foreign
 from detection.model.build import build_model
 from detection.predict.detector import Detector
 
@@ -89,12 +91,27 @@ def _plain_weights(name: str, shortcut: str | None, path: Path, device: torch.de
     return Classifier(name, net.to(device, memory_format=torch.channels_last).eval(), None, None)  # type: ignore[call-overload]
 
 
-def detector_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The checkpoint at `path` where it is a detector's of ours; None for plain backbone weights."""
+@dataclass(frozen=True)
+class StartingDetector:
+    """A detector to begin from. state: its weights; settings: dotted model settings that these need, but for weights,
+    norm and freezing; classes: names in label order, None where nobody says."""
+
+    state: dict[str, Tensor]
+    settings: dict[str, Any]
+    classes: tuple[str, ...] | None
+
+
+def starting_detector(path: Path) -> StartingDetector | None:
+    """The detector at `path`: a checkpoint of ours, or weights of torchvision's or detectron2's. None for plain
+    backbone weights. Raises `InputError` for a detector of theirs that this toolkit has no counterpart for."""
     try:
-        return checkpoint.load(path, "detection")
+        content = checkpoint.load(path, "detection")
     except InputError:
-        return None
+        found = read_foreign(path)
+        return None if found is None else StartingDetector(found.state, found.settings, found.classes)
+    settings = flat({"model": to_dict(from_dict(content["config"], path, Config))["model"]})
+    kept = {k: v for k, v in settings.items() if k not in ("model.weights", "model.norm", "model.freeze")}
+    return StartingDetector(content["model"], kept, tuple(content["classes"]))
 
 
 def bottleneck_stride(path: Path) -> bool | None:
@@ -114,9 +131,8 @@ def model_settings(path: Path) -> dict[str, Any]:
 
     Empty where `path` holds plain backbone weights, which fit models of many settings.
     """
-    content = detector_checkpoint(path)
-    if content is None:
+    found = starting_detector(path)
+    if found is None:
         stride = bottleneck_stride(path)
         return {} if stride is None else {"model.stride_in_1x1": stride}
-    settings = flat({"model": to_dict(from_dict(content["config"], path, Config))["model"]})
-    return {k: v for k, v in settings.items() if k not in ("model.weights", "model.norm", "model.freeze")}
+    return found.settings

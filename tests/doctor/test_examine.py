@@ -25,7 +25,7 @@ WANTED = {
     "copy": ["image 3.jpg is a copy of test 2.jpg"],
     "duplicate box": ["annotation 28 (cat) repeats annotation 3 (cat), IoU 0.98"],
     "class names": ["class 'Dog ' looks like 'dog'"],
-    "class untrained": ["class 'bird' has 1 objects in val and none in train"],
+    "class untrained": ["class 'bird' has 1 object in val and none in train"],
     "double class": ["annotation 29 (dog) lies on annotation 5 (cat), IoU 0.98"],
     "tiny box": ["annotation 31 (cat) is 2"],
     "whole image": ["annotation 30 (cat) covers 100 % of it"],
