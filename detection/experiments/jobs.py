@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -42,7 +42,7 @@ class Jobs:
             return [function(*given) for given in arguments]
         return [future.result() for future in [self._pool.submit(function, *given) for given in arguments]]
 
-    def together(self, chains: list[Callable[[], None]]) -> None:
+    def together(self, chains: Sequence[Callable[[], None]]) -> None:
         """Sequences of jobs that need nothing of each other; each calls `each`. All end before this does; the first
         exception is raised."""
         if self._pool is None:
