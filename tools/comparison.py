@@ -7,69 +7,130 @@ DATA holds imagenet200_32px.tar.xz, 200 classes of 500 images, and bccd, blood c
 checkpoints. Every net is pretrained on the same images (configs/comparison/pretrain.yaml), every pretrained net becomes
 a detector (detect_resnet.yaml, detect_vgg.yaml), the best residual one is improved as the paper does, and what is
 finished is laid side by side. It takes hours on two cores: the same command resumes where it was stopped or killed, and
-`--only table` shows at any time what there is. `--mini` runs the same code on narrow nets in minutes: a test of code.
+`--only table` shows at any time what there is. With a GPU, `--scale full --jobs 12` takes minutes, at full width.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from detection.cli.arguments import Parser, at_least
+from detection.config.pretrain import PretrainConfig
 from detection.engine.signals import Interrupted
 from detection.errors import InputError
 from detection.experiments import backbone_detection, backbone_pretraining
-from detection.experiments.backbone_detection import DetectionPlan, detect_all
-from detection.experiments.backbone_pretraining import NETS, PROBE, pretrain_all, read_pretraining
+from detection.experiments.backbone_detection import DetectionPlan, detect_with, improve_best
+from detection.experiments.backbone_pretraining import NETS, PROBE, pretrain_net, read_pretraining
 from detection.experiments.backbone_report import backbone_report
+from detection.experiments.jobs import Jobs
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "comparison"
 IMAGES = ("imagenet200_32px.tar.xz", "imagenet200_32px")
 OBJECTS = ("bccd",)
 
-MINI_NETS, MINI_RATES, MINI_SEEDS, MINI_PROBE = ("vgg16", "vgg16_bn", "resnet18"), (0.02,), (0, 1), 2
-MINI_PRETRAINING = (
-    *("--net.width=4", "--input.crop=32", "--input.short_sides=[32,32]", "--input.workers=0"),
-    *("--evaluate.short_side=32", "--statistics=8", "--dataset.hold_out=6", "--train.batch=8"),
-    *("--train.epochs=null", "--train.iterations=4", "--train.evaluate_every=2", "--train.log_every=1"),
-)
-MINI_DETECTION = (
-    *("--model.width=4", "--input.train_short_sides=[64]", "--input.test_short_side=64", "--input.long_side=96"),
-    *("--input.workers=0", "--model.anchors.sizes=[[16,32]]", "--model.rpn.train_after_nms=40"),
-    *("--model.rpn.test_after_nms=10", "--model.roi.batch_per_image=16"),
-    *("--train.iterations=2", "--train.evaluate_every=2", "--train.log_every=1"),
-)
+
+@dataclass(frozen=True)
+class Scale:
+    """How large the experiment is: settings over those of the configs, learning rates and seeds that are tried."""
+
+    pretraining: tuple[str, ...] = ()
+    detection: tuple[str, ...] = ()
+    nets: tuple[str, ...] = NETS
+    rates: tuple[float, ...] = backbone_pretraining.RATES
+    detection_rates: tuple[float, ...] = backbone_detection.RATES
+    seeds: tuple[int, ...] = backbone_detection.SEEDS
+    probe: int = PROBE
+
+
+def _on_a_gpu(width: int) -> Scale:
+    """Larger batches, and as many iterations as epochs of them make: a small step leaves a GPU idle."""
+    return Scale(
+        pretraining=(
+            *(f"--net.width={width}", "--train.batch=256", "--train.tf32=true", "--input.workers=2"),
+            *("--train.evaluate_every=371", "--train.checkpoint_every=371", "--evaluate.batch=500"),
+        ),
+        detection=(f"--model.width={width}", "--train.tf32=true", "--train.checkpoint_every=800"),
+        rates=(0.2, 0.1, 0.05, 0.02),
+        probe=200,
+    )
+
+
+SCALES = {
+    "quarter": Scale(),
+    "half": _on_a_gpu(32),
+    "full": _on_a_gpu(64),
+    "mini": Scale(
+        pretraining=(
+            *("--net.width=4", "--input.crop=32", "--input.short_sides=[32,32]", "--input.workers=0"),
+            *("--evaluate.short_side=32", "--statistics=8", "--dataset.hold_out=6", "--train.batch=8"),
+            *("--train.epochs=null", "--train.iterations=4", "--train.evaluate_every=2", "--train.log_every=1"),
+        ),
+        detection=(
+            *("--model.width=4", "--input.train_short_sides=[64]", "--input.test_short_side=64"),
+            *("--input.long_side=96", "--input.workers=0", "--model.anchors.sizes=[[16,32]]"),
+            *("--model.rpn.train_after_nms=40", "--model.rpn.test_after_nms=10", "--model.roi.batch_per_image=16"),
+            *("--train.iterations=2", "--train.evaluate_every=2", "--train.log_every=1"),
+        ),
+        nets=("vgg16", "vgg16_bn", "resnet18"),
+        rates=(0.02,),
+        detection_rates=(0.02,),
+        seeds=(0, 1),
+        probe=2,
+    ),
+}
+"""quarter: nets of a quarter of the published width, hours on two cores. half, full: on a GPU."""
 
 
 def main(arguments: list[str]) -> int:
-    parser = Parser("comparison.py", "VGG-16, plain and residual nets as backbones, everything else equal.")
-    parser.add_argument("--data-root", type=Path, required=True, help="folder of both data sets")
-    parser.add_argument("--runs", type=Path, required=True, help="folder of the runs and their checkpoints")
-    parser.add_argument("--results", type=Path, default=Path("results/comparison"), help="folder of tables and figures")
-    parser.add_argument("--only", choices=["pretrain", "detect", "table"], help="this part alone, then the table")
-    parser.add_argument("--mini", action="store_true", help="narrow nets and few iterations: a test of code, no result")
-    parser.add_argument("--resamples", type=at_least(2), default=1000, help="of the bootstrap over images")
-    args = parser.parse_args(arguments)
-    nets = MINI_NETS if args.mini else NETS
-    settings = [f"--data={_data(args.data_root, IMAGES)}", *(MINI_PRETRAINING if args.mini else [])]
+    args = _parser().parse_args(arguments)
+    scale = SCALES[args.scale]
+    settings = [f"--data={_data(args.data_root, IMAGES)}", *scale.pretraining]
+    settings += [f"--train.epochs={args.epochs}"] if args.epochs else []
     pretraining = read_pretraining(CONFIGS / "pretrain.yaml", settings)
-    plan = _plan(args.data_root, args.runs, args.mini)
-    if args.only in (None, "pretrain"):
-        rates = MINI_RATES if args.mini else backbone_pretraining.RATES
-        pretrain_all(pretraining, nets, rates, MINI_PROBE if args.mini else PROBE, args.runs, _say)
-    if args.only in (None, "detect"):
-        detect_all(plan, nets, _say)
-    report = backbone_report(pretraining, plan, nets, ["python", "tools/comparison.py", *arguments], args.resamples)
+    words = [f"--data={_data(args.data_root, OBJECTS)}", *scale.detection]
+    words += [f"--train.iterations={args.iterations}", f"--train.evaluate_every={args.iterations}"] * bool(
+        args.iterations
+    )
+    plan = DetectionPlan(CONFIGS, words, args.runs, scale.detection_rates, scale.seeds)
+    if args.only != "table":
+        with Jobs(args.jobs, args.runs / "logs") as jobs:
+            chains = [partial(_one_net, net, pretraining, plan, scale, args, jobs) for net in scale.nets]
+            jobs.together(chains if args.jobs == 1 else chains[::-1])  # the deepest takes longest: it goes first
+            if args.only is None:
+                improve_best(plan, scale.nets, _say, jobs)
+    command = ["python", "tools/comparison.py", *arguments]
+    report = backbone_report(pretraining, plan, scale.nets, command, args.resamples)
     for file, what in report.write(args.results).items():
         _say(f"{file}: {what}")
     return 0
 
 
-def _plan(data: Path, runs: Path, mini: bool) -> DetectionPlan:
-    settings = [f"--data={_data(data, OBJECTS)}"]
-    if mini:
-        return DetectionPlan(CONFIGS, [*settings, *MINI_DETECTION], runs, MINI_RATES, MINI_SEEDS)
-    return DetectionPlan(CONFIGS, settings, runs, backbone_detection.RATES, backbone_detection.SEEDS)
+def _one_net(
+    net: str, pretraining: PretrainConfig, plan: DetectionPlan, scale: Scale, args: argparse.Namespace, jobs: Jobs
+) -> None:
+    if args.only in (None, "pretrain"):
+        pretrain_net(pretraining, net, scale.rates, scale.probe, args.runs, _say, jobs)
+    if args.only in (None, "detect"):
+        detect_with(plan, net, _say, jobs)
+
+
+def _parser() -> Parser:
+    parser = Parser("comparison.py", "VGG-16, plain and residual nets as backbones, everything else equal.")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder of both data sets")
+    parser.add_argument("--runs", type=Path, required=True, help="folder of the runs and their checkpoints")
+    parser.add_argument("--results", type=Path, default=Path("results/comparison"), help="folder of tables and figures")
+    parser.add_argument("--only", choices=["pretrain", "detect", "table"], help="this part alone, then the table")
+    parser.add_argument("--scale", choices=list(SCALES), default="quarter", help="width of the nets, as a share of the "
+                        "published one; half and full: on a GPU; mini: a test of the code, no result")  # fmt: skip
+    parser.add_argument("--jobs", type=at_least(1), default=1, help="trainings at once, for a GPU and many cores")
+    parser.add_argument("--epochs", type=at_least(1), help="of the pretraining, in place of the configs'")
+    parser.add_argument("--iterations", type=at_least(1), help="of a detector's training, in place of the configs'")
+    parser.add_argument("--resamples", type=at_least(2), default=1000, help="of the bootstrap over images")
+    return parser
 
 
 def _data(root: Path, names: tuple[str, ...]) -> Path:

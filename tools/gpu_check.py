@@ -10,12 +10,13 @@ check fails: detections, losses and gradients as on the CPU with TF32 off; learn
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from gpu import learning, parity, speed
-from gpu.findings import Check
+from gpu.findings import Check, Found
 
 from detection import parallel
 from detection.cli.arguments import Parser
@@ -23,11 +24,15 @@ from detection.engine.hardware import fast_half
 from detection.errors import InputError
 from detection.experiments.report import Report
 
+PARTS = ("parity", "learning", "resume", "speed")
+
 
 def main(arguments: list[str]) -> int:
     parser = Parser("gpu_check.py", "Parity with the CPU, learning, resuming, synchronisations and speed on a device.")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N, mps or cpu")
     parser.add_argument("--quick", action="store_true", help="small nets and few steps: tries the code, not the device")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts")
+    parser.add_argument("--no-compiled", action="store_true", help="leave out compiled networks, which take minutes")
     parser.add_argument("--results", type=Path, default=Path("results/gpu"), help="folder for gpu_check.json and .md")
     args = parser.parse_args(arguments)
     device = parallel.choose_device(args.device)
@@ -37,14 +42,15 @@ def main(arguments: list[str]) -> int:
     checks: list[Check] = []
     tables: list[str] = []
     numbers: dict[str, Any] = {}
-    for name, part in (
-        ("parity", lambda: parity.compare(device, args.quick)),
-        ("learning", lambda: learning.learn(device, precisions, args.quick)),
-        ("resume", lambda: learning.resume(device, args.quick)),
-        ("speed", lambda: speed.measure(device, precisions, args.quick)),
-    ):
+    parts: dict[str, Callable[[], Found]] = {
+        "parity": lambda: parity.compare(device, args.quick),
+        "learning": lambda: learning.learn(device, precisions, args.quick),
+        "resume": lambda: learning.resume(device, args.quick),
+        "speed": lambda: speed.measure(device, precisions, args.quick, not args.no_compiled),
+    }
+    for name in args.only:
         print(f"{name} ...", flush=True)
-        found = part()
+        found = parts[name]()
         checks += found.checks
         tables += [found.text] if found.text else []
         numbers[name] = found.numbers

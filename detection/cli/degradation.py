@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detection.cli.arguments import Parser
+from detection.cli.arguments import Parser, at_least
 from detection.cli.experiment import add_results, command, follow
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import read_config
@@ -15,10 +15,11 @@ pretrain` may follow."""
 def main(arguments: list[str]) -> int:
     parser = Parser("frcnn degradation", DESCRIPTION)
     parser.add_argument("--nets", nargs="+", required=True, help="such as cifar_plain20 cifar_resnet20")
+    parser.add_argument("--jobs", type=at_least(1), default=1, help="nets trained at once, on a GPU or many cores")
     add_results(parser)
     args, settings = parser.parse_known_args(arguments)
     config = read_config(settings, PretrainConfig)
 
     from detection.experiments.degradation import degradation
 
-    return follow(lambda: degradation(config, args.nets, command("degradation", arguments)), args.results)
+    return follow(lambda: degradation(config, args.nets, command("degradation", arguments), args.jobs), args.results)

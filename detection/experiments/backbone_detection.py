@@ -19,10 +19,10 @@ from detection.atomic import write_atomically
 from detection.config.read import read_config
 from detection.config.resuming import refuse_other_settings
 from detection.config.schema import Config
-from detection.data.index import AnnotationIndex
 from detection.errors import DivergedError, InputError
-from detection.experiments.tested import Tested, detect_once
-from detection.loading.datasets import Splits, load_split, load_splits
+from detection.experiments.jobs import Jobs
+from detection.experiments.tested import detect_once, is_tested
+from detection.loading.datasets import load_split, load_splits
 from detection.predict.improved import Improvements
 from detection.training.train import train
 
@@ -102,45 +102,33 @@ class DetectionPlan:
         return config
 
 
-def detect_all(plan: DetectionPlan, nets: tuple[str, ...], say: Say) -> None:
-    """Train and test everything, one after another; what is done is not done again."""
-    some = plan.config(nets[0], plan.rates[0], plan.seeds[0])
-    splits = load_splits(some)
-    index, _ = load_split(some, TEST, splits.train.class_names)
-    for net in nets:
-        rate = find_rate(plan, net, splits, say)
-        for seed in plan.seeds:
-            _train(plan.config(net, rate, seed), splits, say)
-        tested_row(plan, net, ComparedRow(net), index, say)
+def detect_with(plan: DetectionPlan, net: str, say: Say, jobs: Jobs) -> None:
+    """The detectors of one net, trained with each seed and tested; what is done is not done again."""
+    rate = find_rate(plan, net, say, jobs)
+    _train_all([plan.config(net, rate, seed) for seed in plan.seeds], say, jobs)
+    _test_all(plan, net, [ComparedRow(net)], say, jobs)
+
+
+def improve_best(plan: DetectionPlan, nets: tuple[str, ...], say: Say, jobs: Jobs) -> None:
+    """What improves the best residual net, once all are trained."""
     best = best_residual(plan, nets)
     if best is None:
         return
     say(f"{best}: the best residual net by AP on the validation split; what improves it")
     rate = read_rate(plan, best)
-    for row in IMPROVED:
-        if row.variant != PLAIN:
-            for seed in plan.seeds:
-                _train(plan.config(best, rate, seed, row.variant), splits, say)
-        tested_row(plan, best, row, index, say)
+    variants = {row.variant.name: row.variant for row in IMPROVED if row.variant != PLAIN}.values()
+    _train_all([plan.config(best, rate, seed, variant) for variant in variants for seed in plan.seeds], say, jobs)
+    _test_all(plan, best, list(IMPROVED), say, jobs)
 
 
-def find_rate(plan: DetectionPlan, net: str, splits: Splits, say: Say) -> float:
+def find_rate(plan: DetectionPlan, net: str, say: Say, jobs: Jobs) -> float:
     """The rate whose training with the first seed has the highest AP on the validation split."""
     file = plan.runs / "detect" / f"{net}.json"
     if file.exists():
         return read_rate(plan, net)
-    found: dict[str, float | None] = {}
-    for rate in plan.rates:
-        config = plan.config(net, rate, plan.seeds[0])
-        diverged = Path(config.output) / "diverged.txt"
-        try:
-            if not diverged.exists():
-                _train(config, splits, say)
-                found[f"{rate:g}"] = validation_ap(config)
-                continue
-        except DivergedError as error:
-            write_atomically(diverged, f"{error}\n".encode())
-        found[f"{rate:g}"] = None
+    configs = {f"{rate:g}": plan.config(net, rate, plan.seeds[0]) for rate in plan.rates}
+    _train_all(list(configs.values()), say, jobs)
+    found = {rate: None if _diverged(run).exists() else validation_ap(run) for rate, run in configs.items()}
     finite = {rate: ap for rate, ap in found.items() if ap is not None}
     if not finite:
         raise InputError(f"{net}: the loss became infinite with every learning rate of {plan.rates}; add smaller ones")
@@ -158,12 +146,27 @@ def validation_ap(config: Config) -> float:
     return float(json.loads((Path(config.output) / "evaluation.json").read_text())["stats"]["AP"])
 
 
-def _train(config: Config, splits: Splits, say: Say) -> None:
-    refuse_other_settings(config)
-    if (Path(config.output) / "evaluation.json").exists():
-        return
-    say(f"{config.output}: training")
-    train(config, splits)
+def _diverged(config: Config) -> Path:
+    """There where the loss became infinite."""
+    return Path(config.output) / "diverged.txt"
+
+
+def _train_all(configs: list[Config], say: Say, jobs: Jobs) -> None:
+    """Those that are not trained yet; one whose loss becomes infinite is marked."""
+    waiting = []
+    for config in configs:
+        refuse_other_settings(config)
+        if not (Path(config.output) / "evaluation.json").exists() and not _diverged(config).exists():
+            waiting.append(config)
+            say(f"{config.output}: training")
+    jobs.each(_train, [(config,) for config in waiting])
+
+
+def _train(config: Config) -> None:
+    try:
+        train(config)
+    except DivergedError as error:
+        write_atomically(_diverged(config), f"{error}\n".encode())
 
 
 def is_trained(plan: DetectionPlan, net: str, variant: Variant = PLAIN) -> bool:
@@ -202,18 +205,26 @@ def rows_of_seeds(plan: DetectionPlan, net: str, row: ComparedRow) -> list[Path]
     return files if all(file.with_name(f"{file.stem}_time.json").exists() for file in files) else []
 
 
-def tested_row(plan: DetectionPlan, net: str, row: ComparedRow, index: AnnotationIndex, say: Say) -> list[Tested]:
-    """The detections of a row on the test split, one for each seed, or one of all together."""
-    rate = read_rate(plan, net)
-    configs = {seed: plan.config(net, rate, seed, row.variant) for seed in plan.seeds}
-    weights = {seed: Path(config.output) / "best.pt" for seed, config in configs.items()}
-    device = parallel.choose_device(configs[plan.seeds[0]].device)
-    groups = {plan.seeds[0]: list(weights.values())} if row.ensemble else {s: [w] for s, w in weights.items()}
-    return [
-        detect_once(f"{net}, {row.name}, seed {seed}", group, row.improvements, index, file, device, say)
-        for seed, group in groups.items()
-        for file in [row_file(plan, net, row, seed)]
-    ]
+def _test_all(plan: DetectionPlan, net: str, rows: list[ComparedRow], say: Say, jobs: Jobs) -> None:
+    """The detections of each row on the test split, one file for each seed, or one of all together."""
+    waiting = []
+    for row in rows:
+        if not is_trained(plan, net, row.variant):
+            say(f"{net}, {row.name}: not tested, since the loss of a training became infinite")
+            continue
+        configs = {seed: plan.config(net, read_rate(plan, net), seed, row.variant) for seed in plan.seeds}
+        weights = {seed: Path(config.output) / "best.pt" for seed, config in configs.items()}
+        groups = {plan.seeds[0]: list(weights.values())} if row.ensemble else {s: [w] for s, w in weights.items()}
+        for seed, group in groups.items():
+            file = row_file(plan, net, row, seed)
+            if not is_tested(group, file):
+                waiting.append((f"{net}, {row.name}, seed {seed}", configs[seed], group, row.improvements, file))
+    jobs.each(_test, waiting)
+
+
+def _test(name: str, config: Config, checkpoints: list[Path], improvements: Improvements, file: Path) -> None:
+    index, _ = load_split(config, TEST, load_splits(config).train.class_names)
+    detect_once(name, checkpoints, improvements, index, file, parallel.choose_device(config.device), print)
 
 
 def plan_as_json(plan: DetectionPlan) -> dict[str, object]:

@@ -27,6 +27,7 @@ from detection.config.read import read_config
 from detection.config.resuming import refuse_other_settings
 from detection.engine.hardware import loaders
 from detection.errors import DivergedError, InputError
+from detection.experiments.jobs import Jobs
 from detection.loading.class_images import ClassSplits, load_class_splits, view_of
 from detection.loading.class_testing import scores_of
 from detection.loading.classifiers import load_classifier
@@ -65,24 +66,26 @@ def read_pretraining(file: Path, settings: list[str]) -> PretrainConfig:
     return config
 
 
-def pretrain_all(
-    config: PretrainConfig, nets: tuple[str, ...], rates: tuple[float, ...], probe: int, runs: Path, say: Say
+def pretrain_net(
+    config: PretrainConfig, net: str, rates: tuple[float, ...], probe: int, runs: Path, say: Say, jobs: Jobs
 ) -> None:
-    """Every net, one after another, each first with its learning rate found; what is done is not done again."""
-    splits: ClassSplits | None = None
-    for net in nets:
-        run = with_net(config, net, str(runs / "pretrain" / net))
-        if finished(runs, net):
-            refuse_other_settings(replace(run, train=replace(run.train, lr=read_rates(runs, net).chosen)))
-            say(f"{net}: is pretrained already")
-            continue
-        splits = splits or _with_a_test(config)
-        found = find_rate(run, net, rates, probe, runs, splits, say)
-        run = replace(run, train=replace(run.train, lr=found.chosen))
-        refuse_other_settings(run)
-        say(f"{net}: pretraining with a learning rate of {found.chosen:g}")
-        pretrain(run, splits)
-        _write_right(Path(run.output), run, splits)
+    """One net, first with its learning rate found; what is done is not done again."""
+    run = with_net(config, net, str(runs / "pretrain" / net))
+    if finished(runs, net):
+        refuse_other_settings(replace(run, train=replace(run.train, lr=read_rates(runs, net).chosen)))
+        say(f"{net}: is pretrained already")
+        return
+    found = find_rate(run, net, rates, probe, runs, say, jobs)
+    run = replace(run, train=replace(run.train, lr=found.chosen))
+    refuse_other_settings(run)
+    say(f"{net}: pretraining with a learning rate of {found.chosen:g}")
+    jobs.each(_pretrain, [(run,)])
+
+
+def _pretrain(run: PretrainConfig) -> None:
+    splits = _splits(run)
+    pretrain(run, splits)
+    _write_right(Path(run.output), run, splits)
 
 
 def finished(runs: Path, net: str) -> bool:
@@ -111,51 +114,62 @@ def read_rates(runs: Path, net: str) -> Rates:
     return Rates(**json.loads((runs / "rates" / f"{net}.json").read_text()))
 
 
-def _with_a_test(config: PretrainConfig) -> ClassSplits:
-    splits = load_class_splits(config)
-    if splits.test is None or config.dataset.val == config.dataset.test:
-        raise InputError(f"dataset.test: {config.dataset.test} is not a split of its own; nothing is left to report")
-    return splits
+_held: dict[str, ClassSplits] = {}
+"""The splits that this process has read: every net learns from the same."""
+
+
+def _splits(run: PretrainConfig) -> ClassSplits:
+    key = repr((run.data, run.dataset, run.seed))
+    if key not in _held:
+        splits = load_class_splits(run)
+        if splits.test is None or run.dataset.val == run.dataset.test:
+            raise InputError(f"dataset.test: {run.dataset.test} is not a split of its own; nothing is left to report")
+        _held.clear()
+        _held[key] = splits
+    return _held[key]
 
 
 def find_rate(
-    run: PretrainConfig, net: str, rates: tuple[float, ...], probe: int, runs: Path, splits: ClassSplits, say: Say
+    run: PretrainConfig, net: str, rates: tuple[float, ...], probe: int, runs: Path, say: Say, jobs: Jobs
 ) -> Rates:
     """The rate with which the schedule, shrunk to `probe` iterations, ends at the lowest loss on held-out training
     images; where no rate makes the net learn, all are tried for twice as long."""
     file = runs / "rates" / f"{net}.json"
     if file.exists():
         return read_rates(runs, net)
-    chance = math.log(len(splits.train.class_names))
     for doubling in range(DOUBLINGS + 1):
         length = probe << doubling
-        losses = {f"{rate:g}": _probe(run, net, rate, length, runs, splits, say) for rate in rates}
+        say(f"{net}: trying learning rates of {', '.join(f'{rate:g}' for rate in rates)} for {length} iterations")
+        found = jobs.each(_probe, [(run, runs / "rates" / net, rate, length) for rate in rates])
+        losses = {f"{rate:g}": loss for rate, (loss, _) in zip(rates, found)}
         known = {rate: math.inf if loss is None else loss for rate, loss in losses.items()}
         best = min(known, key=lambda rate: known[rate])
-        lowest = losses[best]
+        lowest, chance = losses[best], math.log(found[0][1])
         learned = lowest is not None and lowest < chance - LEARNED
         if learned:
             break
     if lowest is None:
         raise InputError(f"{net}: the loss became infinite with every learning rate of {rates}; add smaller ones")
-    found = Rates(float(best), length, losses, learned)
-    write_atomically(file, json.dumps(asdict(found), indent=1).encode())
-    return found
+    rate = Rates(float(best), length, losses, learned)
+    write_atomically(file, json.dumps(asdict(rate), indent=1).encode())
+    return rate
 
 
-def _probe(
-    run: PretrainConfig, net: str, rate: float, length: int, runs: Path, splits: ClassSplits, say: Say
-) -> float | None:
-    """The held-out loss after `length` iterations at `rate`, None where the loss became infinite before."""
-    folder = runs / "rates" / net / str(length) / f"{rate:g}"
+def _probe(run: PretrainConfig, folder: Path, rate: float, length: int) -> tuple[float | None, int]:
+    """The held-out loss after `length` iterations at `rate`, None where the loss became infinite before, and the
+    number of classes."""
+    folder = folder / str(length) / f"{rate:g}"
+    splits = _splits(run)
+    classes = len(splits.train.class_names)
     if not (folder / "error.json").exists() and not (folder / "diverged.txt").exists():
-        say(f"{net}: trying a learning rate of {rate:g} for {length} iterations")
         train = replace(run.train, lr=rate, epochs=None, iterations=length, evaluate_every=length)
         try:
             pretrain(replace(run, output=str(folder), statistics=0, train=train), replace(splits, test=None))
         except DivergedError as error:
             write_atomically(folder / "diverged.txt", f"{error}\n".encode())
+    for weights in folder.glob("*.pt"):  # a gigabyte each of VGG-16, and nothing begins from them
+        weights.unlink()
     if (folder / "diverged.txt").exists():
-        return None
+        return None, classes
     loss: float = json.loads((folder / "error.json").read_text())["validation"]["loss"]
-    return loss
+    return loss, classes

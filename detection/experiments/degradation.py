@@ -11,28 +11,26 @@ from backbones.analysis.tables import PAPER_ERRORS, markdown_table
 from backbones.nets import NetName
 from detection.config.pretrain import PretrainConfig
 from detection.errors import InputError
+from detection.experiments.jobs import Jobs
 from detection.experiments.report import Report, percent
-from detection.loading.class_images import load_class_splits
 from detection.training.classifier import pretrain, with_net
 
 LAST = 5
 """Training errors averaged for the error at the end: single reports are noisy."""
 
 
-def degradation(config: PretrainConfig, nets: list[str], command: list[str]) -> Report:
+def degradation(config: PretrainConfig, nets: list[str], command: list[str], jobs: int = 1) -> Report:
     """Train every net with `config` into a folder of its own below `config.output`, and lay their curves side by side.
 
-    A folder with a run is resumed, so that a finished one costs nothing.
+    A folder with a run is resumed, so that a finished one costs nothing. jobs: nets that are trained at once.
     """
     if config.dataset.val is None:
         raise InputError("dataset.val: null leaves no curve beside the training error; name a split")
     held_out = "test" if config.dataset.val == "test" else "validation"
     configs = {net: with_net(config, net, f"{config.output}/{net}") for net in nets}
-    splits = load_class_splits(config)
-    found = {}
-    for net, run in configs.items():
-        pretrain(run, splits)
-        found[net] = read_run(Path(run.output))
+    with Jobs(jobs, Path(config.output) / "logs") as pool:
+        pool.each(_train, [(run,) for run in configs.values()])
+    found = {net: read_run(Path(run.output)) for net, run in configs.items()}
     curves = {net: curve_of(run) for net, run in found.items()}
     title = f"{config.train.iterations or ''} iterations on {Path(str(config.data)).name}".strip()
     figure = error_curves(curves, title, held_out=held_out)
@@ -45,6 +43,10 @@ def degradation(config: PretrainConfig, nets: list[str], command: list[str]) -> 
         f"{_table(configs, rows, held_out)}\n{_findings(rows, held_out)}\n{_gaps(found)}",
         {"degradation": figure},
     )
+
+
+def _train(config: PretrainConfig) -> None:
+    pretrain(config)
 
 
 def read_run(folder: Path) -> dict[str, list[dict[str, Any]]]:

@@ -31,6 +31,16 @@ class Tested:
     milliseconds: float
 
 
+def is_tested(checkpoints: list[Path], file: Path) -> bool:
+    """Whether `file` holds what these detectors find: it does not where one was trained anew since."""
+    newest = max((path.stat().st_mtime for path in checkpoints if path.exists()), default=0.0)
+    return _timing(file).exists() and _timing(file).stat().st_mtime >= newest
+
+
+def _timing(file: Path) -> Path:
+    return file.with_name(f"{file.stem}_time.json")
+
+
 def detect_once(
     name: str,
     checkpoints: list[Path],
@@ -44,9 +54,8 @@ def detect_once(
 
     The time lies beside it in NAME_time.json, which is written last.
     """
-    timing = file.with_name(f"{file.stem}_time.json")
-    newest = max((path.stat().st_mtime for path in checkpoints if path.exists()), default=0.0)
-    if not timing.exists() or timing.stat().st_mtime < newest:  # never tested, or trained anew since
+    timing = _timing(file)
+    if not is_tested(checkpoints, file):
         say(f"{name}: testing on {counted(len(index), 'image')}")
         found, seconds = _run(checkpoints, improvements, index, device)
         write_results(file, found)

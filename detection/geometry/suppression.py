@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import batched_nms, nms
+from torchvision.ops import batched_nms
 
-from detection.records import Size
+from detection.geometry.boxes import area
 from detection.transfer import on_host
 
 MANY = 8
 """With more than this many candidates for each that is wanted, the best are looked at first (CPU)."""
 
-AT_ONCE = 65_536
-"""Boxes that one suppression on a device takes at most: it compares each with each, in a table of this squared bits."""
+PAIRS = 256_000_000
+"""Pairs of boxes that a device compares for one decision: half a gigabyte in 16 bits."""
+
+BLOCK = 32_000_000
+"""Of them, those whose overlaps are computed at once."""
+
+ROUNDS = 16
+"""Rounds of `_decide` between two looks at whether it has ended: chains of suppression are seldom longer."""
 
 
 def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float, limit: int) -> Tensor:
@@ -43,13 +48,13 @@ def _from_the_best(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: flo
 
 
 def suppress_each(
-    boxes: Tensor, scores: Tensor, valid: Tensor, groups: list[int], size: Size, threshold: float, limit: int
+    boxes: Tensor, scores: Tensor, valid: Tensor, groups: list[int], threshold: float, limit: int
 ) -> list[Tensor]:
     """For each image of a batch the rows to keep, best first, at most `limit`.
 
-    boxes (B, N, 4) within images of at most `size`; scores (B, N); valid (B, N): rows that are there at all; groups:
-    lengths of the runs of rows among which one suppresses another, the same in all images. On a GPU the host waits
-    twice whatever B, and once for one image; on the CPU, where waiting costs nothing, each image goes alone.
+    boxes (B, N, 4); scores (B, N); valid (B, N): rows that are there at all; groups: lengths of the runs of rows among
+    which one suppresses another, the same in all images, each run best first. On a device the host waits about once
+    for as many images as `PAIRS` holds; on the CPU, where waiting costs nothing, each image goes alone.
     """
     if boxes.device.type == "cpu":
         runs = torch.arange(len(groups)).repeat_interleave(torch.tensor(groups))
@@ -58,34 +63,64 @@ def suppress_each(
             rows = there.nonzero().squeeze(1)
             kept.append(rows[suppress(own[rows], score[rows], runs[rows], threshold, limit)])
         return kept
-    images = max(1, AT_ONCE // max(boxes.shape[1], 1))
+    images = max(1, PAIRS // max(len(groups) * max(groups, default=0) ** 2, 1))
     parts = zip(boxes.split(images), scores.split(images), valid.split(images))
-    return [rows for part in parts for rows in _together(*part, groups, size, threshold, limit)]
+    return [rows for part in parts for rows in suppress_in_rounds(*part, groups, threshold, limit)]
 
 
-def _together(
-    boxes: Tensor, scores: Tensor, valid: Tensor, groups: list[int], size: Size, threshold: float, limit: int
+def suppress_in_rounds(
+    boxes: Tensor, scores: Tensor, valid: Tensor, groups: list[int], threshold: float, limit: int
 ) -> list[Tensor]:
-    """All images in one suppression: every group of every image is moved to a field of its own of a square board."""
-    count, rows = scores.shape
-    fields = count * len(groups)
-    side = math.isqrt(fields) + 1  # one field more, for the rows that are not there
-    step = max(size) + 1  # whole and centred around 0, so that moving costs few digits
-    starts = [sum(groups[:i]) for i in range(len(groups))]
-    field = torch.arange(count, device=boxes.device)[:, None] * len(groups)
-    field = field + sum((torch.arange(rows, device=boxes.device) >= start).long() for start in starts[1:])
-    move = torch.stack([field % side, field.div(side, rounding_mode="floor")], -1).to(boxes.dtype) - side // 2
-    placed = boxes + (move * step).repeat(1, 1, 2)
-    # All that are not there are one box, the last: of them one survives, behind all others, and is cut off.
-    nobody = placed.new_full((4,), (side - side // 2) * step) + torch.arange(4, device=boxes.device).ge(2) * step
-    placed = torch.cat([torch.where(valid[..., None], placed, nobody).flatten(0, 1), nobody[None]])
-    ranked = torch.where(valid, scores, -torch.inf).flatten()
-    kept = nms(placed.float(), torch.cat([ranked, ranked.new_full((1,), -torch.inf)]).float(), threshold)[:-1]
-    if count == 1 and threshold < 1:
-        return [kept[:limit]]
-    there = torch.cat([valid.flatten(), valid.new_zeros(1)])[kept]
-    image = torch.where(there, kept.div(rows, rounding_mode="floor"), count)
-    numbers = (image[:, None] == torch.arange(count, device=boxes.device)).sum(0)
-    ends = on_host(numbers)[0].tolist()
-    order = kept[image.argsort(stable=True)]
-    return [own[:limit] % rows for own in order[: sum(ends)].split(ends)]
+    """What `suppress_each` gives, by operations on all runs of all images at a time.
+
+    A library's kernel decides box after box, which leaves a GPU idle for a microsecond each: with the proposals of
+    eight images on five levels that is half of a training step.
+    """
+    longest = max(groups, default=0)
+    padded = [F.pad(run, (0, 0, 0, longest - run.shape[1])) for run in boxes.split(groups, 1)]
+    there = [F.pad(run, (0, longest - run.shape[1])) for run in valid.split(groups, 1)]
+    alive = torch.stack(there, 1).flatten(0, 1)  # (B * L, n)
+    possible, suppresses = alive, _suppresses(torch.stack(padded, 1).flatten(0, 1).float(), threshold)
+    ended = False
+    while not ended:
+        alive, before = _decide(alive, possible, suppresses)
+        runs = alive.unflatten(0, (len(boxes), len(groups))).unbind(1)
+        kept = torch.cat([run[:, :length] for run, length in zip(runs, groups)], 1)
+        best = torch.where(kept, scores.float(), -torch.inf).topk(min(limit, scores.shape[1]), dim=1)
+        same, counts = on_host((alive == before).all(), kept.sum(1))
+        ended = bool(same)
+    return [rows[:count] for rows, count in zip(best.indices, counts.tolist())]
+
+
+def _suppresses(boxes: Tensor, threshold: float) -> Tensor:
+    """(P, n, 4) boxes, best first -> (P, n, n): 1 where the box of the row, if it stays, drops that of the column."""
+    runs, count = boxes.shape[:2]
+    kind = torch.float32 if boxes.device.type == "cpu" else torch.float16
+    table = torch.empty(runs, count, count, dtype=kind, device=boxes.device)
+    rows = max(1, BLOCK // max(runs * count, 1))
+    edges, areas = boxes.permute(2, 0, 1).contiguous(), area(boxes)
+    for start in range(0, count, rows):
+        block = slice(start, start + rows)
+        shared = _shared(*edges[:, :, block, None], *edges[:, :, None])
+        union = (areas[:, block, None] + areas[:, None]).sub_(shared)
+        # 0 / 0 of two empty boxes is no overlap, as in torchvision.
+        table[:, block] = (shared.div_(union) > threshold).triu_(start + 1)
+    return table
+
+
+def _shared(left: Tensor, top: Tensor, right: Tensor, bottom: Tensor, *of_the_other: Tensor) -> Tensor:
+    """Area in common of boxes by their edges, which broadcast against those of the others."""
+    x1, y1, x2, y2 = of_the_other
+    width = torch.minimum(right, x2).sub_(torch.maximum(left, x1)).clamp_(min=0)
+    return torch.minimum(bottom, y2).sub_(torch.maximum(top, y1)).clamp_(min=0).mul_(width)
+
+
+def _decide(alive: Tensor, possible: Tensor, suppresses: Tensor) -> tuple[Tensor, Tensor]:
+    """Some rounds in which each box stays that none of those that stayed in the round before drops; and what stayed
+    before the last round. Where that is the same, it is the greedy answer: the best box is right from the beginning,
+    and each is once all better ones are."""
+    before = alive
+    for _ in range(ROUNDS):
+        before = alive
+        alive = possible & (torch.bmm(before[:, None].to(suppresses.dtype), suppresses)[:, 0] == 0)
+    return alive, before

@@ -63,7 +63,6 @@ class ProposalSelector:
         all_scores = torch.cat(scores, 1)
         within = torch.stack([clip(own, size) for own, size in zip(torch.cat(boxes, 1), sizes)])
         valid = larger_than(within, self.min_side) & torch.isfinite(all_scores)
-        largest = (max(height for height, _ in sizes), max(width for _, width in sizes))
         runs = [part.shape[1] for part in scores]
-        kept = suppress_each(within, all_scores, valid, runs, largest, self.nms, limits.after)
+        kept = suppress_each(within, all_scores, valid, runs, self.nms, limits.after)
         return [Proposals(own[rows], score[rows]) for own, score, rows in zip(within, all_scores, kept)]

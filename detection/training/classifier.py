@@ -50,6 +50,7 @@ def pretrain(
         config = replace(config, resume=True)
     try:
         check_device(config.train, config.net.norm, "net.norm", device)
+        torch.backends.cudnn.benchmark = True  # crops are all of one size; concerns NVIDIA GPUs alone
         with mending():
             splits = splits or load_class_splits(config)
             if splits.held:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from detection.geometry.suppression import suppress
+from detection.geometry import suppression
+from detection.geometry.suppression import suppress, suppress_each, suppress_in_rounds
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +44,27 @@ def test_looking_at_the_best_first_keeps_the_same(limit):
     boxes, scores, groups = torch.cat([corner, corner + 30], 1), torch.rand(900), torch.randint(0, 3, (900,))
     whole = suppress(boxes, scores, groups, 0.3, 900)
     assert torch.equal(suppress(boxes, scores, groups, 0.3, limit), whole[:limit])
+
+
+@pytest.mark.parametrize("limit", [5, 2000])
+@pytest.mark.parametrize("side", [30, 3])
+def test_a_device_decides_in_rounds_what_the_processor_decides_box_after_box(limit, side, monkeypatch):
+    """Two images with runs of several lengths; crowded, so that suppression runs in long chains."""
+    monkeypatch.setattr(suppression, "BLOCK", 5000)
+    monkeypatch.setattr(suppression, "ROUNDS", 2)
+    torch.manual_seed(side)
+    groups = [150, 70, 1]
+    corner = torch.rand(2, sum(groups), 2) * 40
+    boxes = torch.cat([corner, corner + side], 2)
+    boxes[0, :3] = boxes[0, 0]  # equal, and empty ones
+    boxes[1, 5:9, 2:] = boxes[1, 5:9, :2]
+    scores = torch.cat([torch.rand(2, n).sort(descending=True).values for n in groups], 1)
+    valid = torch.rand(2, sum(groups)) < 0.9
+    expected = suppress_each(boxes, scores, valid, groups, 0.3, limit)
+    found = suppress_in_rounds(boxes, scores, valid, groups, 0.3, limit)
+    assert [rows.tolist() for rows in found] == [rows.tolist() for rows in expected]
+
+
+def test_rounds_without_valid_rows_keep_nothing():
+    none = torch.zeros(1, 4, dtype=torch.bool)
+    assert suppress_in_rounds(torch.zeros(1, 4, 4), torch.zeros(1, 4), none, [3, 1], 0.5, 9)[0].shape == (0,)

@@ -22,16 +22,16 @@ def data(classes, tmp_path_factory):
 
 
 def test_every_part_is_done_once_and_the_page_says_what_is_missing(data, tmp_path, capsys):
-    words = [f"--data-root={data}", f"--runs={tmp_path / 'runs'}", f"--results={tmp_path / 'results'}", "--mini"]
+    words = [f"--data-root={data}", f"--runs={tmp_path / 'runs'}", f"--results={tmp_path / 'results'}", "--scale=mini"]
     words += ["--resamples=20"]
     assert comparison.main([*words, "--only=pretrain"]) == 0
     numbers = json.loads((tmp_path / "results" / "comparison.json").read_text())
-    assert list(numbers["pretraining"]) == list(comparison.MINI_NETS) and not numbers["detection"]
+    assert list(numbers["pretraining"]) == ["vgg16", "vgg16_bn", "resnet18"] and not numbers["detection"]
     assert "detection with vgg16_bn" in numbers["missing"] and "flip of the best residual net" in numbers["missing"]
     said = capsys.readouterr().out
-    assert said.count("trying a learning rate") >= 3
+    assert said.count("trying learning rates of 0.02 for 2 iterations") == 3
 
-    assert comparison.main(words) == 0
+    assert comparison.main([*words, "--jobs=2"]) == 0
     said = capsys.readouterr().out
     assert said.count("is pretrained already") == 3
     numbers = json.loads((tmp_path / "results" / "comparison.json").read_text())
@@ -50,4 +50,4 @@ def test_every_part_is_done_once_and_the_page_says_what_is_missing(data, tmp_pat
 
 def test_missing_data_is_named(tmp_path):
     with pytest.raises(InputError, match="holds no imagenet200_32px.tar.xz or imagenet200_32px"):
-        comparison.main([f"--data-root={tmp_path}", f"--runs={tmp_path}", "--mini"])
+        comparison.main([f"--data-root={tmp_path}", f"--runs={tmp_path}", "--scale=mini"])

@@ -36,23 +36,27 @@ STEP_SYNCHRONISATIONS, IMAGE_SYNCHRONISATIONS = 4, 3
 
 PEER = "torchvision"
 
+Way = tuple[str, bool, str, bool]
+"""label, TF32, precision, compiled"""
 
-def measure(device: torch.device, precisions: list[str], quick: bool) -> Found:
+
+def measure(device: torch.device, precisions: list[str], quick: bool, compiled: bool = True) -> Found:
     rounds = 1 if quick else 10
     train_side, batch, side = (64, 1, 64) if quick else (640, 8, 800)
     classes = 3 if quick else CLASSES
-    step_text, step_numbers, step_checks = _training(device, precisions, train_side, batch, rounds, classes)
-    text, numbers, checks = _inference(device, precisions, side, rounds, classes)
+    ways = [way for way in _ways(device, precisions) if compiled or not way[3]]
+    step_text, step_numbers, step_checks = _training(device, ways, train_side, batch, rounds, classes)
+    text, numbers, checks = _inference(device, ways, side, rounds, classes)
     return Found(step_checks + checks, {"training": step_numbers, "inference": numbers}, "\n\n".join([step_text, text]))
 
 
 def _training(
-    device: torch.device, precisions: list[str], side: int, count: int, rounds: int, classes: int
+    device: torch.device, ways: list[Way], side: int, count: int, rounds: int, classes: int
 ) -> tuple[str, dict[str, Any], list[Check]]:
     """A step of ResNet-50-FPN on `count` images."""
     batch = batch_of(pictures(None, count, side, 2 * side), boxes=10, classes=classes).to(device)
     rows, numbers, checks = [], {}, []
-    for label, tf32, precision, compiled in _ways(device, precisions):
+    for label, tf32, precision, compiled in ways:
         use_tf32(tf32)
         peer = torchvision_step(torchvision_detector(classes).to(device), batch)
         amp = AMP_TYPES[precision]
@@ -77,7 +81,7 @@ def _training(
 
 
 def _inference(
-    device: torch.device, precisions: list[str], side: int, rounds: int, classes: int
+    device: torch.device, ways: list[Way], side: int, rounds: int, classes: int
 ) -> tuple[str, dict[str, Any], list[Check]]:
     """One image of ResNet-50-FPN, prepared."""
     peer = torchvision_detector(classes)
@@ -86,7 +90,7 @@ def _inference(
     batch = batch_of(pictures(None, 1, side, 2 * side)).to(device)
     image = batch.images[0].float() / 255
     rows, numbers, checks = [], {}, []
-    for label, tf32, precision, compiled in _ways(device, precisions):
+    for label, tf32, precision, compiled in ways:
         use_tf32(tf32)
         kind = "fp32" if precision == "off" else precision
         began = time.monotonic()
@@ -113,8 +117,7 @@ def _inference(
     return text + markdown_table(header, rows, "lrrrrrrr"), numbers, checks
 
 
-def _ways(device: torch.device, precisions: list[str]) -> list[tuple[str, bool, str, bool]]:
-    """label, TF32, precision, compiled."""
+def _ways(device: torch.device, precisions: list[str]) -> list[Way]:
     ways = [("fp32", False, "off", False)]
     if device.type == "cuda":
         ways.append(("tf32", True, "off", False))
