@@ -17,6 +17,7 @@ from detection.engine.optimizer import build_optimizer
 from detection.model.build import build_model
 from detection.predict.detector import Detector
 from detection.predict.improved import ImprovedDetector, Improvements
+from detection.predict.prepare import prepare
 from detection.records import Batch, Target
 from detection.transfer import on_host
 
@@ -167,12 +168,20 @@ def test_detections_are_those_of_the_cpu(architecture, improvements):
         assert torch.equal(mine.labels, other.labels)
 
 
+def test_a_network_with_batch_norm_is_prepared_where_it_lies():
+    with SimulatedGPU() as gpu:
+        model = prepare(gpu.place(model_of(norm="batch")))
+        found = Detector(model, NAMES, 64, 128, gpu.device)([picture()])[0]
+    wanted = Detector(model_of(norm="batch"), NAMES, 64, 128, torch.device("cpu"))([picture()])[0]
+    torch.testing.assert_close(found.boxes, wanted.boxes, atol=0.02, rtol=0)
+
+
 def test_more_candidates_than_there_is_room_for_are_fetched_by_a_second_copy(monkeypatch):
     wanted = Detector(model_of(), NAMES, 64, 128, torch.device("cpu"))([picture()])[0]
     monkeypatch.setattr("detection.model.selection.CAPACITY", 7)
     with SimulatedGPU() as gpu:
         found = Detector(gpu.place(model_of()), NAMES, 64, 128, gpu.device)([picture()])[0]
-    assert len(gpu.waits) == 3, gpu.report()
+    assert len(gpu.waits) == 4, gpu.report()
     torch.testing.assert_close(found.boxes, wanted.boxes, atol=0.02, rtol=0)
 
 
