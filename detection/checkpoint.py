@@ -102,10 +102,10 @@ def load_newest(folder: Path, task: str) -> tuple[dict[str, Any] | None, str]:
             raise
         fault = str(error).split(";")[0]
     content = load(previous, task)
-    return content, f"warning: {fault}; going on from {PREVIOUS}, of iteration {content['iteration']}"
+    return content, f"warning: {fault}; resuming from {PREVIOUS}, of iteration {content['iteration']}"
 
 
-def mend_newest(folder: Path) -> None:
+def replace_newest(folder: Path) -> None:
     """Make `previous.pt` the `last.pt` too, where `load_newest` had to take it: else the next save would call the
     damaged one the previous."""
     give_name(folder / PREVIOUS, folder / LAST)
@@ -161,6 +161,12 @@ def is_checkpoint(content: object) -> bool:
 
 def load_weights(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     """Fill the whole model. Raises `InputError` naming the first tensor that does not fit."""
+    refuse_other_tensors(model, state, path)
+    model.load_state_dict(state)
+
+
+def refuse_other_tensors(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Raise `InputError` naming the first tensor of the file at `path` that does not fit the model."""
     own = model.state_dict()
     for name in [*own, *state]:
         if name not in state or name not in own or own[name].shape != state[name].shape:
@@ -170,7 +176,6 @@ def load_weights(model: nn.Module, state: dict[str, Tensor], path: Path) -> None
                 f"{path}: holds another architecture: {name} is {has} there and {wants} here; "
                 "use the model settings it was trained with"
             )
-    model.load_state_dict(state)
 
 
 def load_matching(

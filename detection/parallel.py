@@ -12,7 +12,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
+from torch.nn.parallel import DistributedDataParallel
 
+from backbones.norm import moving_buffers
 from detection.counted import counted
 from detection.errors import InputError
 
@@ -181,6 +183,19 @@ def largest(values: Tensor) -> Tensor:
     values = values.clone()
     dist.all_reduce(values, dist.ReduceOp.MAX)
     return values
+
+
+def replicated(model: nn.Module) -> nn.Module:
+    """The model as it trains on every rank, its gradients averaged over them; the model itself in one process."""
+    if world() == 1:
+        return model
+    device = next(model.parameters()).device
+    return DistributedDataParallel(
+        model,
+        device_ids=[device] if device.type == "cuda" else None,
+        broadcast_buffers=bool(moving_buffers(model)),  # what never moves need not be sent at every step
+        gradient_as_bucket_view=True,
+    )
 
 
 def share_buffers(module: nn.Module) -> None:

@@ -136,11 +136,14 @@ class Log(detection.Callback):
     def __init__(self):
         self.told = []
 
+    def on_start(self, iteration, total):
+        self.told.append(("start", iteration, total))
+
     def on_step(self, iteration):
         self.told.append(("step", iteration))
 
     def on_report(self, iteration, values):
-        self.told.append(("report", iteration, sorted(values)[:2]))
+        self.told.append(("report", iteration, {"loss", "lr", "images_per_second"} <= values.keys()))
 
     def on_evaluation(self, iteration, metrics):
         self.told.append(("evaluation", iteration, "AP" in metrics))
@@ -148,6 +151,12 @@ class Log(detection.Callback):
     def on_checkpoint(self, path):
         assert path.is_file()
         self.told.append(("checkpoint", path.name))
+
+    def on_picture(self, name, iteration, picture):
+        self.told.append(("picture", iteration, picture.dtype))
+
+    def on_end(self):
+        self.told.append(("end",))
 
 
 def test_training_is_the_commands_and_tells_its_callbacks(tiny, shapes, trained, tmp_path):
@@ -164,7 +173,8 @@ def test_training_is_the_commands_and_tells_its_callbacks(tiny, shapes, trained,
     assert run.detector.class_names == detection.load(trained / "best.pt").class_names
     assert [told for told in log.told if told[0] == "step"] == [("step", 1), ("step", 2)]
     assert ("evaluation", 2, True) in log.told and ("checkpoint", "best.pt") in log.told
-    assert ("report", 2, ["loss", "lr"]) in log.told
+    assert log.told[0] == ("start", 0, 2) and log.told[-1] == ("end",) and ("picture", 2, np.uint8) in log.told
+    assert ("report", 2, True) in log.told
     with pytest.raises(detection.InputError, match="did you mean --batch"):
         detection.train(shapes, output=tmp_path / "other", batch_size=2)
     assert not (tmp_path / "other").exists()

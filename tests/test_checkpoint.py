@@ -64,8 +64,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_which_then_is_safe(tmp
     (tmp_path / "last.pt").write_bytes((tmp_path / "last.pt").read_bytes()[:-300])
     found, warning = checkpoint.load_newest(tmp_path, "detection")
     assert found["iteration"] == 1 and warning.startswith(f"warning: {tmp_path / 'last.pt'}: not a readable checkpoint")
-    assert warning.endswith("going on from previous.pt, of iteration 1") and warning.count("\n") == 0
-    checkpoint.mend_newest(tmp_path)
+    assert warning.endswith("resuming from previous.pt, of iteration 1") and warning.count("\n") == 0
+    checkpoint.replace_newest(tmp_path)
     assert checkpoint.load(tmp_path / "last.pt", "detection")["iteration"] == 1, "the next save keeps a whole one"
     for name in ("last.pt", "previous.pt"):
         (tmp_path / name).write_bytes(b"")

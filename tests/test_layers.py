@@ -34,14 +34,29 @@ LEVELS = {
     "detection.interop": 3,
     "detection.export": 4,
     "detection.engine": 4,
-    "detection.doctor": 5,
-    "detection.experiments": 5,
-    "detection.api": 5,
-    "detection.cli": 6,
-    "detection.__main__": 7,
+    "detection.loading": 4,
+    "detection.automatic": 5,
+    "detection.training": 5,
+    "detection.doctor": 6,
+    "detection.experiments": 6,
+    "detection.api": 6,
+    "detection.cli": 7,
+    "detection.__main__": 8,
 }
 SEES_CONFIG = tuple(
-    f"detection.{name}" for name in ("config", "model.build", "data.dataset", "engine", "experiments", "api", "cli")
+    f"detection.{name}"
+    for name in (
+        "config",
+        "model.build",
+        "data.dataset",
+        "engine",
+        "loading",
+        "automatic",
+        "training",
+        "experiments",
+        "api",
+        "cli",
+    )
 )
 FILES = sorted(p for top in ("backbones", "detection") for p in (ROOT / top).rglob("*.py"))
 

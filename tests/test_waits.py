@@ -10,15 +10,17 @@ import torch
 from simulated_gpu import OnDevice, SimulatedGPU
 
 from detection.config.schema import ModelConfig, RoIConfig, RPNConfig
-from detection.engine.detection_task import DetectionTask
+from detection.engine.callback import Callback
 from detection.engine.learning_rate import LearningRate
 from detection.engine.loop import Loop, LoopSettings
 from detection.engine.optimizer import build_optimizer
+from detection.engine.state import TrainingState
 from detection.model.build import build_model
 from detection.predict.detector import Detector
 from detection.predict.improved import ImprovedDetector, Improvements
 from detection.predict.prepare import prepare
 from detection.records import Batch, Target
+from detection.training.detector import DetectionObjective
 from detection.transfer import on_host
 
 NAMES = ("disc", "box", "star")
@@ -48,20 +50,12 @@ def batch_of(count) -> Batch:
 
 def steps_of(gpu, model, batches, **changes) -> Loop:
     """The loop that has trained on the batches, with the waits of the last one."""
-    settings = {"total": 100, "splits": 1, "seed": 0, "rank": 0, "world": 1, "clip": None, "amp": "off"}
+    settings = {"total": 100, "splits": 1, "seed": 0, "clip": None, "amp": "off"}
     settings |= {"log_every": 100, "evaluate_every": 100, "checkpoint_every": 100, "metric": "AP", "patience": None}
     optimizer = build_optimizer(model, 0.01, 0.9, 1e-4, 0.0, 0.0)
-    task = DetectionTask(None, 64, 1, 0, "hotcoco", 0, gpu.device, None)
-    loop = Loop(
-        model,
-        task,
-        optimizer,
-        LearningRate(0.01, 100),
-        None,
-        LoopSettings(**settings | changes),
-        lambda name: None,
-        None,
-    )
+    state = TrainingState(model, optimizer, LearningRate(0.01, 100))
+    objective = DetectionObjective(None, gpu.device)
+    loop = Loop(state, objective, LoopSettings(**settings | changes), lambda name, state: None, Callback())
     for batch in batches:
         gpu.forget()
         loop._step(iter([batch.pin_memory()]))

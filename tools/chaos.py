@@ -228,9 +228,9 @@ def compare(one: Any, two: Any, where: str, found: list[str]) -> None:
 
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:
-    """Reports without the speed, which is no two runs' the same."""
+    """Reports without the speed and memory, which are no two runs' the same."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if k != "images_per_second"} for row in rows]
+    return [{k: v for k, v in row.items() if k not in ("images_per_second", "waiting", "memory_gib")} for row in rows]
 
 
 def events_of(folder: Path) -> list[tuple[int, str]]:

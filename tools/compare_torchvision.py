@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,18 +28,20 @@ from detection.config.read import read_config, to_yaml
 from detection.config.schema import Config
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.order import EvaluationOrder, TrainingOrder
-from detection.engine.datasets import load_splits
+from detection.engine.callback import Callbacks
 from detection.engine.hardware import loaders
-from detection.engine.journal import Journal
 from detection.engine.loop import Loop, LoopSettings
-from detection.engine.optimizer import build_optimizer
-from detection.engine.run import learning_rate
-from detection.engine.task import Found
+from detection.engine.metric_files import MetricFiles
+from detection.engine.state import TrainingState
+from detection.engine.tensorboard import TensorBoard
+from detection.engine.terminal import Terminal
+from detection.engine.trainable import Evaluation, StepLosses
 from detection.errors import InputError
 from detection.evaluation.coco_ap import evaluate_coco
 from detection.evaluation.report import summary_table, to_json
 from detection.evaluation.results import ground_truth, to_results
 from detection.geometry.boxes import rescale
+from detection.loading.datasets import load_splits
 from detection.records import Batch, Detections
 
 
@@ -55,20 +58,20 @@ def build_peer(config: Config, classes: int) -> FasterRCNN:
     return FasterRCNN(body, num_classes=classes + 1, _skip_resize=True, **sides)
 
 
-class PeerTask:
+class PeerObjective:
     """Our batches into torchvision's model; its losses and detections out."""
 
     def __init__(self, dataset: DetectionDataset, config: Config) -> None:
         self.dataset, self.config = dataset, config
         self.results: list[dict[str, Any]] = []
 
-    def losses(self, model: nn.Module, batch: Batch) -> Found:
+    def losses(self, model: nn.Module, batch: Batch) -> StepLosses:
         assert batch.targets is not None
         targets = [{"boxes": t.boxes, "labels": t.labels + 1} for t in batch.targets]
-        return Found(model(self._images(batch), targets), len(batch.indices))
+        return StepLosses(model(self._images(batch), targets), len(batch.indices))
 
     @torch.no_grad()
-    def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, iteration: int) -> Evaluation:
         model.eval()
         index, config = self.dataset.index, self.config
         order = EvaluationOrder(len(index), 1, config.input.test_short_side)
@@ -80,15 +83,15 @@ class PeerTask:
                 boxes = rescale(found["boxes"], size, original)
                 detections = Detections(boxes, found["scores"], found["labels"] - 1, original)
                 self.results += to_results([detections], index, [row])
-        return evaluate_coco(ground_truth(index), self.results, config.evaluate.backend).stats
+        return Evaluation(evaluate_coco(ground_truth(index), self.results, config.evaluate.backend).stats)
 
     @staticmethod
     def _images(batch: Batch) -> list[Tensor]:
         return [image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes)]
 
 
-def _save(folder: Path, model: nn.Module, name: str) -> None:
-    torch.save(model.state_dict(), folder / f"{name}.pt")
+def _save(folder: Path, name: str, state: TrainingState) -> None:
+    torch.save(state.model.state_dict(), folder / f"{name}.pt")
 
 
 def main(arguments: list[str]) -> int:
@@ -101,17 +104,13 @@ def main(arguments: list[str]) -> int:
     order = TrainingOrder(splits.train.sizes, train.batch, data.train_short_sides, config.seed, stop=1)
     total = train.iterations or round(float(train.epochs or 0) * order.steps_per_epoch)
     order.stop = total
-    task = PeerTask(DetectionDataset(splits.val, data, training=False), config)
-    optimizer = build_optimizer(model, train.lr, train.momentum, train.weight_decay, train.norm_decay, 1e-4)
-    rate = learning_rate(train, total)
-    settings = LoopSettings(
-        total, 1, config.seed, 0, 1, train.clip, "off", train.log_every, total, total, train.metric, None
-    )
+    objective = PeerObjective(DetectionDataset(splits.val, data, training=False), config)
+    state = TrainingState.at_start(model, replace(train, bias_decay=1e-4), total)
+    settings = LoopSettings(total, 1, config.seed, train.clip, "off", train.log_every, total, total, train.metric, None)
     write_atomically(folder / "config.yaml", to_yaml(config).encode())
-    journal = Journal(folder, total)
-    journal.open()
-    keep = partial(_save, folder, model)
-    loop = Loop(model, task, optimizer, rate, None, settings, keep, journal)
+    told = Callbacks([Terminal(), MetricFiles(folder), TensorBoard(folder / "tensorboard")])
+    told.on_start(0, total)
+    loop = Loop(state, objective, settings, partial(_save, folder), told)
     began = time.monotonic()
     batches = loader(
         DetectionDataset(splits.train, data, training=True),
@@ -121,8 +120,8 @@ def main(arguments: list[str]) -> int:
         pin=False,
     )
     loop.run(iter(batches))
-    journal.close()
-    result = evaluate_coco(ground_truth(splits.val), task.results, config.evaluate.backend)
+    told.on_end()
+    result = evaluate_coco(ground_truth(splits.val), objective.results, config.evaluate.backend)
     print(f"{time.monotonic() - began:.0f} s for {total} iterations and the evaluation\n\n{summary_table(result)}")
     write_atomically(folder / "evaluation.json", json.dumps(to_json(result), indent=1).encode())
     return 0

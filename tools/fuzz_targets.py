@@ -30,12 +30,12 @@ from detection.data.locate import locate
 from detection.data.shapes import write_shapes
 from detection.data.voc import write_voc
 from detection.data.yolo import write_yolo
-from detection.engine.proposal_cache import load_proposals, save_proposals
-from detection.engine.restore import load_detector, model_settings
 from detection.errors import InputError
 from detection.interop.detectron2 import from_detectron2
 from detection.interop.zoo_pickle import read_zoo_pickle
+from detection.loading.detectors import load_detector, model_settings
 from detection.model.build import build_model
+from detection.training.proposal_cache import load_proposals, save_proposals
 
 IMAGE_FORMATS = {"jpg": "JPEG", "png": "PNG", "bmp": "BMP", "gif": "GIF", "tiff": "TIFF", "webp": "WEBP"}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from detection.api.load import LoadedDetector, as_loaded
-from detection.engine.datasets import load_split
-from detection.engine.detection_task import evaluate_detector
 from detection.evaluation.report import to_json
+from detection.loading.datasets import load_split
+from detection.training.validation import evaluate_detector
 
 
 def evaluate(
@@ -33,6 +33,4 @@ def evaluate(
     loaded = as_loaded(detector, device)
     config = loaded.config if data is None else replace(loaded.config, data=str(data))
     index, _ = load_split(config, split or config.dataset.val or "val", loaded.class_names)
-    task, _ = evaluate_detector(loaded.serving, index, config, batch, workers)
-    assert task.result is not None
-    return to_json(task.result)
+    return to_json(evaluate_detector(loaded.serving, index, config, batch, workers).result)

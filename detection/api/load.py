@@ -14,9 +14,9 @@ import torch
 from detection.api.prediction import Prediction
 from detection.config.schema import Config
 from detection.data.image import as_rgb, read_image
-from detection.engine.restore import load_detector
 from detection.errors import InputError
 from detection.export.folder import load_export, read_export
+from detection.loading.detectors import load_detector
 from detection.parallel import choose_device
 from detection.predict.detector import Detector
 from detection.predict.prepare import prepare

@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 from detection.api.load import LoadedDetector, load
+from detection.automatic.configure import configure
 from detection.config.command_line import CommandLine
 from detection.config.schema import Config
-from detection.engine.automatic import configure
 from detection.engine.callback import Callback
-from detection.engine.train import train as run_training
+from detection.training.train import train as run_training
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def train(
     made = configure(CommandLine.read(words, Config))
     for line in made.lines:
         print(line)
-    findings = run_training(made.config, made.splits, made.origins, callbacks)
-    stats = None if findings is None or findings.result is None else dict(findings.result.stats)
+    result = run_training(made.config, made.splits, made.origins, callbacks)
+    stats = None if result is None or result.evaluation is None else dict(result.evaluation.stats)
     return TrainedRun(Path(made.config.output), stats, made.config)
 
 

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     from detection.doctor.examine import examine
     from detection.doctor.mend import mend
     from detection.doctor.pages import text
-    from detection.engine.datasets import find_data
+    from detection.loading.datasets import find_data
     from detection.outputs import claim_output
 
     config = Config(data=args.data)

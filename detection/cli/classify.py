@@ -30,8 +30,8 @@ def main(arguments: list[str]) -> int:
     from backbones.classify.views import errors_of
     from detection import parallel
     from detection.atomic import write_atomically
-    from detection.engine.class_testing import images_for, scores_of, view_for
-    from detection.engine.restore import load_classifier
+    from detection.loading.class_testing import images_for, scores_of, view_for
+    from detection.loading.classifiers import load_classifier
     from detection.outputs import refuse_overwriting
 
     if args.output:

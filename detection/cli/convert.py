@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
     from backbones.printable import printable
     from detection.config.schema import Config
     from detection.doctor.convert import convert
-    from detection.engine.datasets import find_data
+    from detection.loading.datasets import find_data
 
     config = Config(data=args.data)
     config.dataset.format, config.dataset.images = args.format, args.images

@@ -85,9 +85,9 @@ def _parser() -> Parser:
 
 def _predictions(args: argparse.Namespace) -> int:
     from detection.config.schema import Config
-    from detection.engine.datasets import find_data
     from detection.evaluation.prediction_files import read_predictions
     from detection.evaluation.report import to_json
+    from detection.loading.datasets import find_data
 
     config = _with_data(Config(), args)
     split = args.split
@@ -113,8 +113,8 @@ def _predictions(args: argparse.Namespace) -> int:
 
 def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
     from detection import parallel
-    from detection.engine.datasets import load_split
     from detection.launch import launch
+    from detection.loading.datasets import load_split
     from detection.predict.prepare import in_precision, prepare
 
     if args.processes > 1 and not parallel.launched():
@@ -166,7 +166,7 @@ def _tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> 
     import numpy as np
 
     from detection.data.hold_out import index_fingerprints
-    from detection.engine.restore import trained_images
+    from detection.loading.detectors import trained_images
 
     known = index_fingerprints(index)
     for path in checkpoints:
@@ -188,22 +188,19 @@ class _Run:
 
 def _plain(detector: Detector, index: AnnotationIndex, config: Config, args: argparse.Namespace) -> _Run:
     """One pass of one model, by the evaluation of training."""
-    from detection.engine.detection_task import evaluate_detector
+    from detection.training.validation import evaluate_detector
 
     pictures = PICTURES if args.output else 0
-    task, metrics = evaluate_detector(
-        detector, index, config, args.batch, args.workers, args.backend, pictures, limit_of(args)
-    )
-    names = ("rpn_objectness", "rpn_box", "roi_class", "roi_box", "loss")
-    return _Run(task.results, task.picture, {name: metrics[name] for name in names})
+    found = evaluate_detector(detector, index, config, args.batch, args.workers, args.backend, pictures, limit_of(args))
+    return _Run(found.results, found.picture, {**found.losses, "loss": sum(found.losses.values())})
 
 
 def _improved(detectors: list[Detector], index: AnnotationIndex, args: argparse.Namespace) -> _Run:
     """Each rank takes its share of the images, one at a time."""
     from detection import parallel
-    from detection.engine.detection_task import beside_truth
     from detection.evaluation.results import to_results
     from detection.predict.stream import Decoder
+    from detection.training.validation import beside_truth
 
     detector = improve(detectors, args)
     mine = range(parallel.rank(), len(index), parallel.world())

@@ -11,8 +11,8 @@ from detection.cli.arguments import Parser, at_least
 if TYPE_CHECKING:
     from backbones.classify.images import ImageSet
     from backbones.classify.views import View
-    from detection.engine.restore import Classifier
     from detection.experiments.report import Report
+    from detection.loading.classifiers import Classifier
 
     Experiment = Callable[[dict[str, Classifier], ImageSet, View, int, int, list[str]], Report]
 
@@ -36,8 +36,8 @@ def look_at(name: str, description: str, arguments: list[str], experiment: Calla
     args = parser.parse_args(arguments)
 
     from detection import parallel
-    from detection.engine.class_testing import images_for, view_for
-    from detection.engine.restore import load_classifier
+    from detection.loading.class_testing import images_for, view_for
+    from detection.loading.classifiers import load_classifier
 
     device = parallel.choose_device(args.device)
     classifiers = [load_classifier(source, device) for source in args.classifiers]

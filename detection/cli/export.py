@@ -24,8 +24,8 @@ def main(arguments: list[str]) -> int:
 
     import torch
 
-    from detection.engine.restore import load_detector
     from detection.export.folder import export
+    from detection.loading.detectors import load_detector
 
     detector, config = load_detector(args.checkpoint, torch.device("cpu"))
     images = _images(args.images, config, detector.class_names, args.count)
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
 def _images(names: list[str] | None, config: object, classes: tuple[str, ...], count: int) -> list[Path]:
     """The named images, or those of the training split: `count` of them, spread over all."""
     from detection.config.schema import Config
-    from detection.engine.datasets import load_split
+    from detection.loading.datasets import load_split
     from detection.predict.collect import collect_images
 
     if names:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from detection.engine.run import Findings
+    from detection.engine.trainable import TrainingResult
 
 
-def follow(training: Callable[[], Findings | None]) -> int:
+def follow(training: Callable[[], TrainingResult | None]) -> int:
     """Run it, print what it found and wrote; 0 when done, 128 + n when stopped by signal n."""
     from detection.engine.signals import Interrupted
 
@@ -20,8 +20,8 @@ def follow(training: Callable[[], Findings | None]) -> int:
         return 128 + stop.signal
     if found is None:
         return 0
-    if found.text:
-        print(f"\n{found.text}")
+    if found.summary:
+        print(f"\n{found.summary}")
     print()
     width = max(len(str(path)) for path in found.files)
     for path, meaning in found.files.items():

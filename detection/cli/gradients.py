@@ -24,9 +24,9 @@ def main(arguments: list[str]) -> int:
     config = read_config(settings, PretrainConfig)
 
     from detection import parallel
-    from detection.engine.class_images import load_class_splits
-    from detection.engine.restore import load_classifier
     from detection.experiments.gradients import gradients
+    from detection.loading.class_images import load_class_splits
+    from detection.loading.classifiers import load_classifier
 
     device = parallel.choose_device(config.device)
     trained = named(args.trained, [load_classifier(source, device) for source in args.trained])

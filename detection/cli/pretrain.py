@@ -20,9 +20,9 @@ def main(arguments: list[str]) -> int:
     line = resumed(line, draft_config(line, PretrainConfig))
     config = read_config(line, PretrainConfig)
 
-    from detection.engine.classifier import pretrain
     from detection.launch import launch
     from detection.parallel import launched
+    from detection.training.classifier import pretrain
 
     if config.processes > 1 and not launched():
         return launch("pretrain", line.words, config.processes, config.device)

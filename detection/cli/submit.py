@@ -98,7 +98,7 @@ def _coco_ids(args: argparse.Namespace) -> tuple[set[int], set[int]]:
 
 def _index(args: argparse.Namespace) -> Any:
     from detection.config.schema import Config
-    from detection.engine.datasets import find_data
+    from detection.loading.datasets import find_data
 
     config = Config()
     source = find_data(replace(config, data=args.data, dataset=replace(config.dataset, format=args.format)))

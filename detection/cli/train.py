@@ -28,8 +28,8 @@ def main(arguments: list[str]) -> int:
 
     if draft.processes > 1 and not launched():
         return launch("train", line.words, draft.processes, draft.device)
-    from detection.engine.automatic import configure
-    from detection.engine.train import train
+    from detection.automatic.configure import configure
+    from detection.training.train import train
 
     made = configure(line)
     if made.lines and os.environ.get("RANK", "0") == "0":

@@ -1,7 +1,7 @@
 """Every setting of the toolkit, with its unit, its range and its default.
 
-Values are plain; `detection/model/build.py`, `detection/data/dataset.py`, `detection/engine/` and `detection/cli/` read
-them, nothing else knows them. Rules between settings are checked in `validate.py`.
+Values are plain. `tests/test_layers.py` names the few rooms that see them; modules take plain arguments. Rules between
+settings are checked in `validate.py`.
 """
 
 from __future__ import annotations

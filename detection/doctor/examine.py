@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from detection.automatic.anchors import Anchors, input_scale, recall, usual_anchors
+from detection.automatic.choose import METRIC_LIMIT, choose_anchors, choose_sides
 from detection.counted import counted
 from detection.data.check import CORNERS, find_flaws, holds_corners, leave_out, misread, name_item
 from detection.data.image import bits_in_use
@@ -17,8 +19,6 @@ from detection.doctor.classes import class_lists, class_names, distribution, uni
 from detection.doctor.copies import copied_images, unions
 from detection.doctor.findings import SEVERITIES, Finding, Item, grouped, image_item
 from detection.doctor.pictures import Album
-from detection.engine.anchors import Anchors, input_scale, recall, usual_anchors
-from detection.engine.choose import METRIC_LIMIT, choose_anchors, choose_sides
 from detection.errors import InputError
 
 WIDE_GREY = (".png", ".tif", ".tiff", ".pgm")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+from detection.config.training import TrainConfig
+
 SMOOTHING = 0.95
 """Weight of the past in the running training error that ends a warm-up."""
 
@@ -78,3 +80,18 @@ class LearningRate:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.drops, self.stale = state["drops"], state["stale"]
         self.error, self.warmed_up = state["error"], state["warmed_up"]
+
+
+def configured_rate(train: TrainConfig, total: int, warmup_error: float | None = None) -> LearningRate:
+    """The learning rate of a run of `total` iterations."""
+    return LearningRate(
+        train.lr,
+        total,
+        train.schedule,
+        tuple(train.steps),
+        train.gamma,
+        min(train.warmup, total // 4),
+        train.warmup_factor,
+        train.plateau,
+        warmup_error,
+    )

@@ -1,12 +1,12 @@
-"""The training loop. It knows no task: what a batch's losses are and how good the model is, the task says."""
+"""The training loop. It does not know what is trained: the objective has the losses, and says how good the model is."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,18 @@ from torch.optim import Optimizer
 from backbones.norm import moving_buffers
 from detection import parallel
 from detection.engine.callback import Callback
-from detection.engine.ema import AveragedModel
 from detection.engine.hardware import memory_used
-from detection.engine.journal import NOTABLE_WAIT, Journal
-from detection.engine.learning_rate import LearningRate
 from detection.engine.signals import Interrupted, Signals
 from detection.engine.skips import Skips
-from detection.engine.task import Task
-from detection.engine.window import Window
-from detection.errors import DivergedError, InputError
+from detection.engine.state import TrainingState
+from detection.engine.terminal import NOTABLE_WAIT
+from detection.engine.trainable import Objective
+from detection.errors import DivergedError
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 AGREE_EVERY = 10
 """Iterations after which several GPUs ask each other for signals; asking at each would make them wait."""
-
 
 LARGEST_LOSS = 1000.0
 """Mean loss of a report beyond which a training has diverged, finite or not: detectors and classifiers begin below 10,
@@ -52,8 +49,6 @@ class LoopSettings:
     total: int
     splits: int
     seed: int
-    rank: int
-    world: int
     clip: float | None
     amp: str
     log_every: int
@@ -65,103 +60,63 @@ class LoopSettings:
     skip_unreadable: int = 0
 
 
-@dataclass
-class Progress:
-    """How far a run is; saved with every checkpoint. best_iteration: whose weights `best.pt` holds; skipped: steps left
-    out; unreadable: images that others stood in for."""
-
-    iteration: int = 0
-    best: float | None = None
-    best_iteration: int = 0
-    stale: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
-    skipped: int = 0
-    unreadable: list[str] = field(default_factory=list)
-
-
 class Loop:
-    """Iterations of one run.
+    """Moves a training state from iteration to iteration.
 
     Args:
-        model: what trains, wrapped for several processes where there are.
         save: called with "last" or "best" when the state is to be kept.
-        journal, callbacks: None and nothing on all ranks but the first.
+        told: of what happens; on ranks other than the first, something that ignores it.
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        task: Task,
-        optimizer: Optimizer,
-        rate: LearningRate,
-        average: AveragedModel | None,
+        state: TrainingState,
+        objective: Objective,
         settings: LoopSettings,
-        save: Callable[[str], None],
-        journal: Journal | None,
-        callbacks: Sequence[Callback] = (),
+        save: Callable[[str, TrainingState], None],
+        told: Callback,
     ) -> None:
-        self.model = model
-        self.task = task
-        self.optimizer = optimizer
-        self.rate = rate
-        self.average = average
-        self.settings = settings
-        self.save = save
-        self.journal = journal
-        self.callbacks = callbacks
-        self.device = next(model.parameters()).device
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.amp == "fp16")
-        self.progress = Progress()
-        self.window = Window(self.device)
+        self.state, self.objective, self.settings, self.save, self.told = state, objective, settings, save, told
+        self.model = parallel.replicated(state.model)
+        self._skips = Skips(settings.skip_nonfinite, settings.skip_unreadable, told.on_message)
         self._told_of_waiting = False
-        self._skips = Skips(settings.skip_nonfinite, settings.skip_unreadable, journal)
 
     def run(self, batches: Iterator[Any], images_of: Callable[[int], list[str]] = lambda iteration: []) -> None:
         """Train from the present iteration to the last, or until patience ends. Raises `Interrupted` on a signal.
 
         images_of: names of the images of an iteration, from 0, for messages.
         """
-        settings, progress = self.settings, self.progress
+        settings, progress = self.settings, self.state.progress
         if self._out_of_patience():  # a run that had stopped is resumed
             return
-        with self.journal.progress() if self.journal else contextlib.nullcontext(), Signals() as signals:
+        with Signals() as signals:
             while progress.iteration < settings.total:
                 self._step(batches)
                 progress.iteration += 1
-                last = progress.iteration == settings.total
-                if self.journal:
-                    self.journal.step(progress.iteration)
-                for callback in self.callbacks:
-                    callback.on_step(progress.iteration)
-                evaluated = last or progress.iteration % settings.evaluate_every == 0
+                self.told.on_step(progress.iteration)
+                evaluated = progress.iteration == settings.total or progress.iteration % settings.evaluate_every == 0
                 reported = evaluated or progress.iteration % settings.log_every == 0
-                if reported or self.device.type == "cpu":
-                    self._look(images_of)
+                if reported or self.state.device.type == "cpu":
+                    self._count_skips(images_of)
                 if reported:
                     self._report()
                 better = evaluated and self._evaluate()
                 asked = self._asked_to_stop(signals.received)
                 stop = asked or (evaluated and self._out_of_patience())
                 if evaluated or stop or progress.iteration % settings.checkpoint_every == 0:
-                    self._look(images_of)
+                    self._count_skips(images_of)
                     self._keep(better)
                 if asked:
                     raise Interrupted(asked)
                 if stop:
                     break
 
-    def evaluated_model(self) -> nn.Module:
-        """The weights that count: the averaged ones where the run averages."""
-        if self.average:
-            return self.average.module
-        return self.model.module if isinstance(self.model, nn.parallel.DistributedDataParallel) else self.model
-
     def _step(self, batches: Iterator[Any]) -> None:
         """One optimiser step. Everything random in it follows from the seed, the iteration and the rank."""
-        settings, iteration = self.settings, self.progress.iteration
-        _seed_all(settings.seed, iteration, settings.rank)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(iteration)
+        settings, state, iteration = self.settings, self.state, self.state.progress.iteration
+        _seed_all(settings.seed, iteration, parallel.rank())
+        for group in state.optimizer.param_groups:
+            group["lr"] = state.rate(iteration)
         self.model.train()
         buffers = [b.clone() for b in moving_buffers(self.model)] if settings.skip_nonfinite else []
         sums: dict[str, Tensor] = {}
@@ -169,133 +124,124 @@ class Loop:
         for part in range(settings.splits):
             began = time.monotonic()
             batch = next(batches)
-            self.window.waited += time.monotonic() - began
+            state.window.waited += time.monotonic() - began
             waits = part < settings.splits - 1 and isinstance(self.model, nn.parallel.DistributedDataParallel)
             with self.model.no_sync() if waits else contextlib.nullcontext():  # type: ignore[operator]
                 amp = AMP_TYPES[settings.amp]
                 # Asked for only where it is on: torch 2.4 knows no autocast of mps at all.
-                with torch.autocast(self.device.type, dtype=amp) if amp else contextlib.nullcontext():
-                    found = self.task.losses(self.model, batch)
+                with torch.autocast(state.device.type, dtype=amp) if amp else contextlib.nullcontext():
+                    found = self.objective.losses(self.model, batch)
                     total = torch.stack(list(found.losses.values())).sum()
-                self.scaler.scale(total / settings.splits).backward()
+                state.scaler.scale(total / settings.splits).backward()
             for name, value in {"loss": total, **found.losses, **found.observed}.items():
                 sums[name] = sums.get(name, 0) + value.detach().float() / settings.splits
             images += found.images
             self._skips.unreadable |= found.unreadable
-            if self.rate.needs_error:
+            if state.rate.needs_error:
                 errors = parallel.gather(float(found.observed["error"]))
-                self.rate.saw_error(sum(errors) / len(errors))
-        self._update(sums, images * settings.world, buffers)
+                state.rate.saw_error(sum(errors) / len(errors))
+        self._update(sums, images * parallel.world(), buffers)
 
     def _update(self, sums: dict[str, Tensor], images: int, buffers: list[Tensor]) -> None:
         """Move the weights, unless a loss or the gradient is not finite; `buffers` then come back."""
-        settings, sizes = self.settings, []
-        if settings.clip is not None:
-            self.scaler.unscale_(self.optimizer)
-            sizes = [nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)]
-        elif not self.scaler.is_enabled():
+        state, clip, sizes = self.state, self.settings.clip, []
+        if clip is not None:
+            state.scaler.unscale_(state.optimizer)
+            sizes = [nn.utils.clip_grad_norm_(self.model.parameters(), clip)]
+        elif not state.scaler.is_enabled():
             gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
             sizes = [torch.stack(torch._foreach_norm(gradients)).sum()]
         names, values = list(sums), torch.stack(list(sums.values()))
-        if self.scaler.is_enabled():  # gradients that overflow are the scaler's business
+        if state.scaler.is_enabled():  # gradients that overflow are the scaler's business
             sizes = []
         watched = torch.cat([values, *(size.detach().float().view(1) for size in sizes)])
-        sound = self._skips.saw(self.progress.iteration, [*names, "gradient"][: len(watched)], watched)
-        self.window.add(names, values, images, sound)
-        if self.optimizer.defaults.get("fused"):
-            _step_where(self.optimizer, self.scaler, sound)
-        elif self.scaler.is_enabled() or bool(sound):
-            self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        sound = self._skips.saw(state.progress.iteration, [*names, "gradient"][: len(watched)], watched)
+        state.window.add(names, values, images, sound)
+        if state.optimizer.defaults.get("fused"):
+            _step_where(state.optimizer, state.scaler, sound)
+        elif state.scaler.is_enabled() or bool(sound):
+            state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad(set_to_none=True)
         for buffer, before in zip(moving_buffers(self.model), buffers):
             buffer.copy_(torch.where(sound, buffer, before))
-        if self.average:
-            self.average.update(self.model)
+        if state.average:
+            state.average.update(state.model)
 
-    def _look(self, images_of: Callable[[int], list[str]]) -> None:
-        """Count what was left out since the last look; too much of it ends the run."""
-        progress = self.progress
+    def _count_skips(self, images_of: Callable[[int], list[str]]) -> None:
+        """Count what was left out since the last time; too much of it ends the run."""
+        progress = self.state.progress
         progress.skipped = self._skips.count_nonfinite(progress.skipped, images_of)
         progress.unreadable = self._skips.count_unreadable(progress.unreadable)
 
     def _report(self) -> None:
-        waiting = self.window.waiting()
-        values, images_per_second = self.window.close()
-        iteration = self.progress.iteration
-        if values and values["loss"] > LARGEST_LOSS:
+        """Tell the means since the last report. Raises `DivergedError` where the loss has grown beyond all measure."""
+        state, iteration = self.state, self.state.progress.iteration
+        waiting = state.window.waiting()
+        losses, images_per_second = state.window.close()
+        rate = state.rate(iteration - 1)
+        if losses and losses["loss"] > LARGEST_LOSS:
             raise DivergedError(
-                f"iteration {iteration}: the training has diverged, its mean loss is {values['loss']:.3g}; the rate of "
-                f"{self.rate(iteration - 1):g} is too high: lower train.lr and begin anew"
+                f"iteration {iteration}: the training has diverged, its mean loss is {losses['loss']:.3g}; the rate of "
+                f"{rate:g} is too high: lower train.lr and start again"
             )
-        if self.journal and values:
-            now = {**values, "lr": self.rate(iteration - 1)}
-            self.journal.report(iteration, now, images_per_second, waiting, memory_used(self.device))
-            for callback in self.callbacks:
-                callback.on_report(iteration, now)
-        if self.journal and waiting >= NOTABLE_WAIT and not self._told_of_waiting:
+        if losses:
+            pace = {"images_per_second": images_per_second, "waiting": waiting}
+            memory = {"memory_gib": memory_used(state.device) / 2**30}
+            self.told.on_report(iteration, {**losses, "lr": rate, **pace, **memory})
+        if waiting >= NOTABLE_WAIT and not self._told_of_waiting:
             self._told_of_waiting = True
-            self.journal.say(f"steps wait for images {waiting:.0%} of the time: raise input.workers if there are cores")
+            self.told.on_message(
+                f"steps wait for images {waiting:.0%} of the time: raise input.workers if there are cores"
+            )
 
     def _evaluate(self) -> bool:
         """Whether the weights are the best so far."""
-        progress, metric = self.progress, self.settings.metric
+        state, progress = self.state, self.state.progress
         began = time.monotonic()
-        model = self.evaluated_model()
-        self._refuse_broken_weights()
-        parallel.share_buffers(model)  # what is measured is then what the first rank saves
-        progress.metrics = self.task.evaluate(model, progress.iteration)
-        self.window.pause(time.monotonic() - began)
+        state.refuse_broken_weights()
+        state.share_buffers()
+        evaluation = self.objective.evaluate(state.evaluated_model(), progress.iteration)
+        progress.metrics = evaluation.metrics
+        state.window.pause(time.monotonic() - began)
         if not progress.metrics:  # nothing to validate on: the newest weights are the best known
             progress.best_iteration = progress.iteration
             return True
-        if self.journal:
-            self.journal.evaluation(progress.iteration, progress.metrics)
-        for callback in self.callbacks:
-            callback.on_evaluation(progress.iteration, progress.metrics)
-        value = progress.metrics[metric]
-        lower = metric in LOWER_IS_BETTER
-        better = progress.best is None or (value < progress.best if lower else value > progress.best)
-        better = better or value == NOTHING  # no object to find: the newest weights are the best known
-        self.rate.saw_evaluation(better)
+        self.told.on_evaluation(progress.iteration, progress.metrics)
+        for name, picture in evaluation.pictures.items():
+            self.told.on_picture(name, progress.iteration, picture)
+        better = self._is_better(progress.metrics[self.settings.metric], progress.best)
+        state.rate.saw_evaluation(better)
         progress.stale = 0 if better else progress.stale + 1
         if better:
-            progress.best, progress.best_iteration = value, progress.iteration
+            progress.best, progress.best_iteration = progress.metrics[self.settings.metric], progress.iteration
         return better
+
+    def _is_better(self, value: float, best: float | None) -> bool:
+        if best is None or value == NOTHING:  # no object to find: the newest weights are the best known
+            return True
+        return value < best if self.settings.metric in LOWER_IS_BETTER else value > best
 
     def _keep(self, better: bool) -> None:
         """Save; the best after the last, which can make up for it where the run is killed between the two."""
-        self._refuse_broken_weights()
-        self.save("last")
+        self.state.refuse_broken_weights()
+        self.save("last", self.state)
         if better:
-            self.save("best")
-
-    def _refuse_broken_weights(self) -> None:
-        """Weights that are not finite are neither measured nor saved."""
-        for model in {self.model, self.evaluated_model()}:
-            state = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
-            sizes = torch.stack([size.float() for size in torch._foreach_norm(list(state.values()), torch.inf)])
-            broken = [name for name, finite in zip(state, sizes.isfinite().tolist()) if not finite]
-            if broken:
-                raise InputError(
-                    f"iteration {self.progress.iteration}: weights are no longer finite, first {broken[0]}; lower "
-                    "train.lr or set train.clip, then resume from the last checkpoint with --resume"
-                )
+            self.save("best", self.state)
 
     def _asked_to_stop(self, received: int) -> int:
         """The signal that a rank has received, 0 for none. All ranks learn of it in the same step: one that left
         alone would keep the others waiting for its gradients."""
-        if self.settings.world == 1:
+        if parallel.world() == 1:
             return received
-        every = 1 if self.device.type == "cpu" else AGREE_EVERY
-        return 0 if self.progress.iteration % every else max(parallel.gather(received))
+        every = 1 if self.state.device.type == "cpu" else AGREE_EVERY
+        return 0 if self.state.progress.iteration % every else max(parallel.gather(received))
 
     def _out_of_patience(self) -> bool:
         patience = self.settings.patience
-        if patience is None or self.progress.stale < patience:
+        if patience is None or self.state.progress.stale < patience:
             return False
-        if self.journal:
-            self.journal.say(f"no better {self.settings.metric} in {patience} evaluations: stopping")
+        self.told.on_message(f"no better {self.settings.metric} in {patience} evaluations: stopping")
         return True
 
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from detection import parallel
-from detection.engine.journal import Journal
 from detection.errors import DivergedError, InputError
 
 NAMED = 16
@@ -22,11 +21,11 @@ class Skips:
     """What was left out since the last look.
 
     nonfinite: steps, and images: unreadable images, that are allowed in the whole run. unreadable: images that others
-    stood in for since the last look, and why; this rank's.
+    stood in for since the last look, and why; this rank's. say: is told each in a line.
     """
 
-    def __init__(self, nonfinite: int, images: int, journal: Journal | None) -> None:
-        self.nonfinite, self.images, self.journal = nonfinite, images, journal
+    def __init__(self, nonfinite: int, images: int, say: Callable[[str], None]) -> None:
+        self.nonfinite, self.images, self.say = nonfinite, images, say
         self.unreadable: dict[str, str] = {}
         self._steps: list[tuple[int, list[str], Tensor]] = []
 
@@ -53,7 +52,7 @@ class Skips:
                     "train.clip, then resume from the last checkpoint with --resume"
                 )
             before += 1
-            self._say(f"{message}: left out, number {before} of {self.nonfinite}")
+            self.say(f"{message}: left out, number {before} of {self.nonfinite}")
         return before
 
     def count_unreadable(self, before: list[str]) -> list[str]:
@@ -67,12 +66,8 @@ class Skips:
             if len(before) == self.images:
                 raise InputError(f"{found[name]}; input.skip_unreadable allows {self.images} such images")
             before = [*before, name]
-            self._say(f"{found[name]}: another image stands in, number {len(before)} of {self.images}")
+            self.say(f"{found[name]}: another image stands in, number {len(before)} of {self.images}")
         return before
-
-    def _say(self, line: str) -> None:
-        if self.journal:
-            self.journal.say(line)
 
 
 def _named(images: list[str]) -> str:

@@ -17,14 +17,14 @@ from pathlib import Path
 from detection import parallel
 from detection.atomic import write_atomically
 from detection.config.read import read_config
+from detection.config.resuming import refuse_other_settings
 from detection.config.schema import Config
-from detection.engine.datasets import load_split, load_splits
-from detection.engine.resuming import refuse_other_settings
-from detection.engine.train import train
 from detection.errors import DivergedError, InputError
 from detection.experiments.jobs import Jobs
 from detection.experiments.tested import detect_once, is_tested
+from detection.loading.datasets import load_split, load_splits
 from detection.predict.improved import Improvements
+from detection.training.train import train
 
 Say = Callable[[str], None]
 

@@ -13,8 +13,6 @@ from backbones.analysis.complexity import complexity
 from detection import checkpoint
 from detection.config.pretrain import PretrainConfig
 from detection.data.index import AnnotationIndex
-from detection.engine.datasets import load_split, load_splits
-from detection.engine.restore import build_classifier
 from detection.evaluation.bootstrap import Interval, draw, interval
 from detection.evaluation.compare import METRICS
 from detection.evaluation.results import read_results
@@ -30,6 +28,8 @@ from detection.experiments.backbone_detection import (
 from detection.experiments.backbone_pretraining import read_rates, read_right
 from detection.experiments.degradation import read_run
 from detection.experiments.detector_cost import detector_cost
+from detection.loading.classifiers import build_classifier
+from detection.loading.datasets import load_split, load_splits
 
 PAIRS = (
     ("resnet18", "vgg16"),

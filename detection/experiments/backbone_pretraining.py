@@ -24,14 +24,14 @@ from detection import parallel
 from detection.atomic import write_atomically
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import read_config
-from detection.engine.class_images import ClassSplits, load_class_splits, view_of
-from detection.engine.class_testing import scores_of
-from detection.engine.classifier import pretrain, with_net
+from detection.config.resuming import refuse_other_settings
 from detection.engine.hardware import loaders
-from detection.engine.restore import load_classifier
-from detection.engine.resuming import refuse_other_settings
 from detection.errors import DivergedError, InputError
 from detection.experiments.jobs import Jobs
+from detection.loading.class_images import ClassSplits, load_class_splits, view_of
+from detection.loading.class_testing import scores_of
+from detection.loading.classifiers import load_classifier
+from detection.training.classifier import pretrain, with_net
 
 Say = Callable[[str], None]
 

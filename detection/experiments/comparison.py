@@ -15,11 +15,11 @@ from detection.config.read import from_dict
 from detection.config.schema import Config
 from detection.data.index import AnnotationIndex
 from detection.documents import load_yaml
-from detection.engine.datasets import find_data, load_split, load_splits
 from detection.errors import InputError
 from detection.evaluation.compare import Contestant, Cost
 from detection.evaluation.results import read_results
 from detection.experiments.detector_cost import detector_cost, latency
+from detection.loading.datasets import find_data, load_split, load_splits
 
 DataFormat = Literal["auto", "coco", "voc", "yolo"]
 

@@ -10,10 +10,10 @@ from backbones.analysis.figures import Curve, error_curves
 from backbones.analysis.tables import PAPER_ERRORS, markdown_table
 from backbones.nets import NetName
 from detection.config.pretrain import PretrainConfig
-from detection.engine.classifier import pretrain, with_net
 from detection.errors import InputError
 from detection.experiments.jobs import Jobs
 from detection.experiments.report import Report, percent
+from detection.training.classifier import pretrain, with_net
 
 LAST = 5
 """Training errors averaged for the error at the end: single reports are noisy."""

@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from detection.config.schema import Config
 from detection.data.image import read_image, resize_size
 from detection.data.index import AnnotationIndex
-from detection.engine.restore import load_detector
 from detection.errors import InputError
 from detection.evaluation.compare import Cost
+from detection.loading.detectors import load_detector
 from detection.model.build import build_model
 from detection.records import Batch
 

@@ -19,17 +19,16 @@ from backbones.analysis.tables import markdown_table
 from backbones.classify.batches import normalise, training_batches
 from backbones.nets import Net, stages_of
 from detection.config.pretrain import PretrainConfig
-from detection.engine.class_images import ClassSplits, augmentation
-from detection.engine.class_testing import check_classes
-from detection.engine.classifier import ClassifierProblem, with_net
-from detection.engine.journal import Journal
-from detection.engine.restore import Classifier, build_classifier
-from detection.engine.run import Findings, run
+from detection.engine.run import run
 from detection.engine.settings import check_device
-from detection.engine.task import Task
+from detection.engine.trainable import Evaluation, Objective, TrainingResult
 from detection.errors import mending
 from detection.experiments.degradation import read_run
 from detection.experiments.report import Report
+from detection.loading.class_images import ClassSplits, augmentation
+from detection.loading.class_testing import check_classes
+from detection.loading.classifiers import Classifier, build_classifier
+from detection.training.classifier import ClassifierTraining, with_net
 
 PAPER = """The paper gives no numbers: it reports that gradients of plain nets with batch norm do not vanish, and leaves
 open why deep ones are hard to train."""
@@ -110,7 +109,7 @@ def _history(
 ) -> GradientHistory:
     """Norms by stage of a net while it learns, from `start` on; a folder with a run is resumed."""
     with mending():
-        run(config, _Problem(config, device, splits, probe), device)
+        run(config, _GradientTraining(config, device, splits, probe), device)
     rows = read_run(Path(config.output))["val"]
     norms = {stage: [norm, *(row[stage] for row in rows)] for stage, norm in start.items()}
     return GradientHistory([0, *(row["iteration"] for row in rows)], norms)
@@ -131,27 +130,24 @@ def _table(histories: dict[str, GradientHistory]) -> str:
     return markdown_table(["net", "weights", *stages], rows, "ll" + "r" * len(stages))
 
 
-class _Problem(ClassifierProblem):
+class _GradientTraining(ClassifierTraining):
     """A classifier's training whose validation measures gradients."""
 
     def __init__(self, config: PretrainConfig, device: torch.device, splits: ClassSplits, probe: _Probe) -> None:
         super().__init__(config, device, splits)
-        self.metric = next(iter(stages_of(build_classifier(config.net, len(self.classes)))))
+        self.metric = next(iter(stages_of(build_classifier(config.net, len(self.class_names)))))
+        self.objective = _GradientObjective(self.objective, probe)
+
+    def conclude(self, model: nn.Module, iteration: int, folder: Path) -> TrainingResult:
+        return TrainingResult(None, "", {})
+
+
+class _GradientObjective:
+    """Losses of another objective; gradient norms by stage in place of its errors."""
+
+    def __init__(self, objective: Objective, probe: _Probe) -> None:
+        self.losses = objective.losses
         self.probe = probe
 
-    def learning(self, journal: Journal | None) -> Task:
-        return _Task(super().learning(journal), self.probe)
-
-    def conclude(self, model: nn.Module, iteration: int, folder: Path) -> Findings:
-        return Findings(None, "", {})
-
-
-class _Task:
-    """Losses of another task; gradient norms by stage in place of its errors."""
-
-    def __init__(self, task: Task, probe: _Probe) -> None:
-        self.losses = task.losses
-        self.probe = probe
-
-    def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
-        return self.probe.stages(model)  # type: ignore[arg-type]
+    def evaluate(self, model: nn.Module, iteration: int) -> Evaluation:
+        return Evaluation(self.probe.stages(model))  # type: ignore[arg-type]

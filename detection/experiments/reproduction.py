@@ -16,16 +16,16 @@ from typing import Any
 
 from detection import parallel
 from detection.config.read import read_config
+from detection.config.resuming import refuse_other_settings
 from detection.config.schema import Config
 from detection.data.index import AnnotationIndex
-from detection.engine.datasets import Splits, load_splits
-from detection.engine.resuming import refuse_other_settings
-from detection.engine.train import train
 from detection.errors import InputError
 from detection.evaluation.compare import Comparison, Contestant, Cost, compare
 from detection.experiments.detector_cost import detector_cost
 from detection.experiments.tested import Tested, detect_once
+from detection.loading.datasets import Splits, load_splits
 from detection.predict.improved import Improvements
+from detection.training.train import train
 
 SCALES = {"full": (200, 400, 600, 800, 1000), "mini": (96, 144, 192, 240, 288)}
 """Short sides of multi-scale testing: the paper's, and the same around the 192 pixels of the mini cells."""

@@ -11,9 +11,9 @@ from backbones.analysis.responses import Response, layer_responses
 from backbones.analysis.tables import markdown_table
 from backbones.classify.images import ImageSet
 from backbones.classify.views import View, view_batches
-from detection.engine.restore import Classifier
 from detection.errors import mending
 from detection.experiments.report import Report
+from detection.loading.classifiers import Classifier
 
 PAPER = """The paper gives no numbers but two findings: residual nets respond more weakly than their plain counterparts,
 and of residual nets the deeper ones more weakly, each layer changing the signal less."""

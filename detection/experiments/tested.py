@@ -16,8 +16,8 @@ from detection.atomic import write_atomically
 from detection.counted import counted
 from detection.data.image import read_image
 from detection.data.index import AnnotationIndex
-from detection.engine.restore import load_detector
 from detection.evaluation.results import read_results, to_results, write_results
+from detection.loading.detectors import load_detector
 from detection.predict.improved import ImprovedDetector, Improvements
 from detection.progress import track
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from detection.automatic.choose import choose_settings
 from detection.config.schema import DetectorTrainConfig
 from detection.data.locate import locate
 from detection.engine import hardware
-from detection.engine.choose import choose_settings
 from detection.engine.hardware import Hardware, fast_half, idle_gpus
 from detection.engine.settings import check_device
 from detection.errors import InputError

@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from detection.engine.callback import Callback
 from detection.engine.ema import AveragedModel
 from detection.engine.learning_rate import LearningRate
 from detection.engine.loop import Loop, LoopSettings
 from detection.engine.optimizer import build_optimizer
 from detection.engine.signals import Interrupted
-from detection.engine.task import Found
+from detection.engine.state import TrainingState
+from detection.engine.trainable import Evaluation, StepLosses
 from detection.errors import InputError
 
 
@@ -27,30 +29,23 @@ class Toy:
         y = model(batch)
         self.types.add(y.dtype)
         losses = {"error": ((y.float() - 3 * batch) ** 2).mean(), "none": y.new_zeros((), dtype=torch.float32)}
-        return Found(losses, len(batch))
+        return StepLosses(losses, len(batch))
 
     def evaluate(self, model, iteration):
-        return {"AP": self.metrics.pop(0)} if self.metrics else {}
+        return Evaluation({"AP": self.metrics.pop(0)} if self.metrics else {})
 
 
 def loop_of(task=None, average=False, rate=0.1, **changes):
     """The loop and the list of what it saved, (name, iteration)."""
     torch.manual_seed(0)
     model, saved = nn.Linear(1, 1), []
-    settings = {"total": 6, "splits": 1, "seed": 0, "rank": 0, "world": 1, "clip": None, "amp": "off", "log_every": 2}
+    settings = {"total": 6, "splits": 1, "seed": 0, "clip": None, "amp": "off", "log_every": 2}
     settings |= {"evaluate_every": 2, "checkpoint_every": 2, "metric": "AP", "patience": None} | changes
     optimizer = torch.optim.SGD(model.parameters(), lr=rate)
     copy = AveragedModel(model, 0.5) if average else None
-    loop = Loop(
-        model,
-        task or Toy(),
-        optimizer,
-        LearningRate(rate, settings["total"]),
-        copy,
-        LoopSettings(**settings),
-        lambda name: saved.append((name, loop.progress.iteration)),
-        None,
-    )
+    state = TrainingState(model, optimizer, LearningRate(rate, settings["total"]), copy)
+    save = lambda name, state: saved.append((name, state.progress.iteration))  # noqa: E731
+    loop = Loop(state, task or Toy(), LoopSettings(**settings), save, Callback())
     return loop, saved
 
 
@@ -74,16 +69,16 @@ def test_the_best_is_saved_when_it_is_better_and_the_last_always():
     loop, saved = loop_of(Toy([0.2, 0.5, 0.4]))
     loop.run(batches())
     assert saved == [("last", 2), ("best", 2), ("last", 4), ("best", 4), ("last", 6)]
-    assert loop.progress.best == 0.5 and loop.progress.metrics == {"AP": 0.4}
+    assert loop.state.progress.best == 0.5 and loop.state.progress.metrics == {"AP": 0.4}
 
 
 def test_a_loss_is_better_when_lower():
     task = Toy()
     losses = [0.5, 0.2, 0.4]
-    task.evaluate = lambda model, iteration: {"loss": losses.pop(0)}
+    task.evaluate = lambda model, iteration: Evaluation({"loss": losses.pop(0)})
     loop, saved = loop_of(task, metric="loss")
     loop.run(batches())
-    assert [i for name, i in saved if name == "best"] == [2, 4] and loop.progress.best == 0.2
+    assert [i for name, i in saved if name == "best"] == [2, 4] and loop.state.progress.best == 0.2
 
 
 def test_without_validation_the_newest_is_the_best():
@@ -95,10 +90,10 @@ def test_without_validation_the_newest_is_the_best():
 def test_patience_ends_the_run():
     loop, saved = loop_of(Toy([0.3, 0.2, 0.3, 0.9]), evaluate_every=1, patience=2)
     loop.run(batches())
-    assert loop.progress.iteration == 3 and saved[-1] == ("last", 3)
+    assert loop.state.progress.iteration == 3 and saved[-1] == ("last", 3)
     count = len(saved)
     loop.run(batches())
-    assert loop.progress.iteration == 3 and len(saved) == count, "gone on with, it has still ended"
+    assert loop.state.progress.iteration == 3 and len(saved) == count, "resumed, it has still ended"
 
 
 def test_a_loss_that_is_not_finite_is_refused_with_its_iteration_and_not_saved():
@@ -118,15 +113,15 @@ def poisoned_at(*steps):
 def test_steps_that_are_not_finite_are_left_out_up_to_a_number(fused, monkeypatch):
     """Fused, the step is left out by the device, which nobody asks, as on a GPU."""
     loop, saved = loop_of(skip_nonfinite=2)
-    loop.optimizer = build_optimizer(loop.model, 0.1, 0.9, 0, 0, 0, fused=fused)
+    loop.state.optimizer = build_optimizer(loop.model, 0.1, 0.9, 0, 0, 0, fused=fused)
     loop.run(poisoned_at(0, 3))
     spared, _ = loop_of()
-    spared.optimizer = build_optimizer(spared.model, 0.1, 0.9, 0, 0, 0, fused=fused)
+    spared.state.optimizer = build_optimizer(spared.model, 0.1, 0.9, 0, 0, 0, fused=fused)
     step = Loop._step
-    skipping = lambda loop, batches: next(batches) if loop.progress.iteration in (0, 3) else step(loop, batches)  # noqa: E731
+    skipping = lambda loop, batches: next(batches) if loop.state.progress.iteration in (0, 3) else step(loop, batches)  # noqa: E731
     monkeypatch.setattr(Loop, "_step", skipping)
     spared.run(batches())
-    assert loop.progress.skipped == 2 and saved[-2:] == [("last", 6), ("best", 6)]
+    assert loop.state.progress.skipped == 2 and saved[-2:] == [("last", 6), ("best", 6)]
     torch.testing.assert_close(loop.model.weight, spared.model.weight, rtol=0, atol=0)
 
 
@@ -199,5 +194,5 @@ def test_clipping_bounds_the_step():
 def test_averaged_weights_are_what_counts():
     loop, _ = loop_of(average=True)
     loop.run(batches())
-    assert loop.evaluated_model() is loop.average.module
-    assert not torch.equal(loop.evaluated_model().weight, loop.model.weight)
+    assert loop.state.evaluated_model() is loop.state.average.module
+    assert not torch.equal(loop.state.evaluated_model().weight, loop.model.weight)

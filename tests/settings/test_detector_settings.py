@@ -53,11 +53,11 @@ class Without:
 
 EFFECTS: dict[str, Other | Without] = {
     "data": Other("{other}"),
-    "output": Without(None, "tests/engine/test_run.py::test_the_folder_holds_what_was_promised"),
+    "output": Without(None, "tests/training/test_run.py::test_the_folder_holds_what_was_promised"),
     "device": Other("cuda:7", "status"),
     "processes": Without(None, "tests/test_launch.py::test_two_processes_train_one_detector"),
     "seed": Other("1"),
-    "resume": Without(None, "tests/engine/test_resuming.py::test_resume_alone_goes_on_as_the_folder_says"),
+    "resume": Without(None, "tests/config/test_resuming.py::test_resume_alone_goes_on_as_the_folder_says"),
     "dataset.format": Other("yolo", "status"),
     "dataset.train": Other("val"),
     "dataset.val": Other("train", "curves"),
@@ -140,7 +140,7 @@ EFFECTS: dict[str, Other | Without] = {
     ),
     "train.amp": Other("bf16"),
     "train.tf32": Other("true", "status"),
-    "train.compile": Without(None, "tests/engine/test_run.py::test_the_network_is_compiled_where_asked"),
+    "train.compile": Without(None, "tests/training/test_run.py::test_the_network_is_compiled_where_asked"),
     "train.ema": Other("0.9", "curves"),
     "train.evaluate_every": Other("1", "curves"),
     "train.log_every": Other("1", "curves"),

@@ -26,12 +26,14 @@ from backbones.nets import make_net
 from backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from benchmarks.measuring import alternate
 from detection.data.order import TrainingOrder
-from detection.engine.class_images import open_data
-from detection.engine.classification_task import ClassificationTask
+from detection.engine.callback import Callback
 from detection.engine.learning_rate import LearningRate
 from detection.engine.loop import Loop, LoopSettings
 from detection.engine.optimizer import build_optimizer
+from detection.engine.state import Progress, TrainingState
 from detection.experiments.report import Report
+from detection.loading.class_images import open_data
+from detection.training.class_validation import ClassificationObjective
 
 BATCH = 128
 CROP, PAD = 32, 4
@@ -95,21 +97,22 @@ class Ours:
     def __init__(self, images: ImageSet, net: str, rounds: int) -> None:
         torch.manual_seed(0)
         self.net = make_net(net, len(images.class_names)).to(memory_format=torch.channels_last)
-        self.optimizer = build_optimizer(self.net, 0.1, 0.9, 1e-4, 1e-4, 1e-4)
+        optimizer = build_optimizer(self.net, 0.1, 0.9, 1e-4, 1e-4, 1e-4)
+        self.state = TrainingState(self.net, optimizer, LearningRate(0.1, rounds))
         order = TrainingOrder(np.ones((len(images), 2), dtype=np.int64), BATCH, [0], 0, rounds, group_by_aspect=False)
         draws = ([(draw.row, draw.seed) for draw in batch] for batch in order)
         augmentation = Augmentation("pad", CROP, pad=PAD, fill=images.mean_colour())
         self.batches = training_batches(images, augmentation, draws, 0)
-        self.task = ClassificationTask(None, None, BATCH, 0, 0.0, torch.device("cpu"))  # type: ignore[arg-type]
+        self.objective = ClassificationObjective(None, None, BATCH, 0, 0.0, torch.device("cpu"))  # type: ignore[arg-type]
 
     def load(self, steps: int) -> None:
         for _ in range(steps):
             next(self.batches)
 
     def train(self, steps: int) -> None:
-        settings = LoopSettings(steps, 1, 0, 0, 1, None, "off", steps, steps + 1, steps + 1, "loss", None)
-        rate = LearningRate(0.1, steps)
-        Loop(self.net, self.task, self.optimizer, rate, None, settings, lambda name: None, None).run(self.batches)
+        self.state.progress = Progress()
+        settings = LoopSettings(steps, 1, 0, None, "off", steps, steps + 1, steps + 1, "loss", None)
+        Loop(self.state, self.objective, settings, lambda name, state: None, Callback()).run(self.batches)
 
 
 def classifier(data: str | None, net: str, rounds: int, steps: int, workers: int, command: list[str]) -> Report:

@@ -15,7 +15,7 @@ from backbones.analysis.tables import markdown_table
 from detection import checkpoint
 from detection.config.schema import Config, DetectorTrainConfig, InputConfig, ModelConfig
 from detection.data.shapes import write_shapes
-from detection.engine.train import train
+from detection.training.train import train
 from gpu.findings import Check, Found
 
 TRAIN, VAL, SIDE = 200, 40, 224
@@ -61,7 +61,7 @@ def learn(device: torch.device, precisions: list[str], quick: bool) -> Found:
             seconds = time.monotonic() - began
             losses = _losses(Path(settings.output))
             assert result is not None
-            numbers[precision] = {"AP": result.result.stats["AP"], "losses": losses, "seconds": seconds}
+            numbers[precision] = {"AP": result.evaluation.stats["AP"], "losses": losses, "seconds": seconds}
             limit = 1.0 if quick else 0.67
             checks.append(
                 Check(
@@ -70,7 +70,7 @@ def learn(device: torch.device, precisions: list[str], quick: bool) -> Found:
                     f"loss {losses[0]:.3f} to {losses[-1]:.3f}, below {limit:g} of it",
                 )
             )
-            rows.append([precision, f"{result.result.stats['AP']:.3f}", f"{losses[-1]:.3f}", f"{seconds:.0f}"])
+            rows.append([precision, f"{result.evaluation.stats['AP']:.3f}", f"{losses[-1]:.3f}", f"{seconds:.0f}"])
     text = f"Training from scratch on {TRAIN} shapes, {settings.train.iterations} steps:\n\n"
     return Found(checks, numbers, text + markdown_table(["amp", "AP", "loss", "seconds"], rows, "lrrr"))
 

@@ -1,4 +1,4 @@
-"""Learning to classify: the loss of a batch, and validation with top-1 and top-5 error."""
+"""What a classifier minimises, and its top-1 and top-5 error on images."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from backbones.classify.batches import ImageBatch, normalise
 from backbones.classify.images import ImageSet
 from backbones.classify.views import View, errors_of, probabilities
 from detection import parallel
-from detection.engine.task import Found
+from detection.engine.trainable import Evaluation, StepLosses
 from detection.errors import mending
 
 
-class ClassificationTask:
-    """Validation over `images` in the given view, or none where there is no validation split.
+class ClassificationObjective:
+    """The loss of a batch, and validation over `images` in the given view, or none where there is no validation split.
 
     batch: images at once in validation; label_smoothing: share of a label spread over all classes.
     """
@@ -36,19 +36,18 @@ class ClassificationTask:
         self.label_smoothing = label_smoothing
         self.device = device
 
-    def losses(self, model: nn.Module, batch: ImageBatch) -> Found:
+    def losses(self, model: nn.Module, batch: ImageBatch) -> StepLosses:
         batch = batch.to(self.device)
         scores = model(normalise(batch.pixels, batch.shifts)).float()
         loss = F.cross_entropy(scores, batch.labels, label_smoothing=self.label_smoothing)
         error = (scores.detach().argmax(1) != batch.labels).float().mean()
-        return Found({"loss": loss}, len(batch.labels), {"error": error})
+        return StepLosses({"loss": loss}, len(batch.labels), {"error": error})
 
-    def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
-        """`top1_error` and `top5_error` as shares and the cross-entropy `loss`; the same on every rank."""
-        return {} if self.images is None else self.measure(model, self.images)
+    def evaluate(self, model: nn.Module, iteration: int) -> Evaluation:
+        return Evaluation({} if self.images is None else self.measure(model, self.images))
 
     def measure(self, model: nn.Module, images: ImageSet) -> dict[str, float]:
-        """The same on other images."""
+        """`top1_error` and `top5_error` as shares and the cross-entropy `loss`; the same on every rank."""
         return errors_of(self._over_all_ranks(model, images), images.labels)
 
     def _over_all_ranks(self, model: nn.Module, images: ImageSet) -> Tensor:

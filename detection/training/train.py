@@ -8,12 +8,13 @@ from dataclasses import replace
 from detection import parallel
 from detection.config.origin import Setting
 from detection.config.schema import Config
-from detection.engine.alternating import train_alternating
 from detection.engine.callback import Callback
-from detection.engine.datasets import Splits, load_splits
-from detection.engine.detector import DetectorProblem
-from detection.engine.run import Findings, run
+from detection.engine.run import run
 from detection.engine.settings import check_device
+from detection.engine.trainable import TrainingResult
+from detection.loading.datasets import Splits, load_splits
+from detection.training.alternating import train_alternating
+from detection.training.detector import DetectorTraining
 
 
 def train(
@@ -21,7 +22,7 @@ def train(
     splits: Splits | None = None,
     origins: Mapping[str, Setting] | None = None,
     callbacks: Sequence[Callback] = (),
-) -> Findings | None:
+) -> TrainingResult | None:
     """Run the training that `config` describes; ranks other than the first return None. origins: where its settings
     come from, by key, for the comments of config.yaml; callbacks: told what happens.
 
@@ -36,6 +37,6 @@ def train(
         config = replace(config, dataset=replace(config.dataset, val_salt=splits.salt))
         if config.train.mode == "alternating":
             return train_alternating(config, splits, device, origins, callbacks)
-        return run(config, DetectorProblem(config, device, splits), device, origins, callbacks)
+        return run(config, DetectorTraining(config, device, splits), device, origins, callbacks)
     finally:
         parallel.stop()

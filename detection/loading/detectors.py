@@ -1,8 +1,7 @@
-"""From a checkpoint to something that detects or classifies."""
+"""From a checkpoint, ours or another library's, to a detector or to what one begins with."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbones.nets import Net, NetName, make_net
-from backbones.pretrained import load_pretrained, read_state
+from backbones.nets import NetName
 from detection import checkpoint
-from detection.config.pretrain import NetConfig, PretrainConfig
+from detection.config.pretrain import PretrainConfig
 from detection.config.read import flat, from_dict, to_dict
 from detection.config.schema import Config
 from detection.errors import InputError
 from detection.interop.foreign import read_foreign
 from detection.model.build import build_model
 from detection.predict.detector import Detector
-
-LAST_LAYERS = ("linear.weight", "fc.weight", "classifier.6.weight")
-"""Keys of the layer that gives a CIFAR net's, a ResNet's and a VGG's class scores."""
 
 
 def load_detector(path: Path, device: torch.device) -> tuple[Detector, Config]:
@@ -41,54 +36,6 @@ def load_detector(path: Path, device: torch.device) -> tuple[Detector, Config]:
 def trained_images(path: Path) -> np.ndarray:
     """(N,) int64: what the images are known by that the checkpoint at `path` was trained on."""
     return checkpoint.load(path, "detection")["trained_on"].numpy()
-
-
-def build_classifier(net: NetConfig, classes: int) -> Net:
-    """The net of a config, with random weights."""
-    return make_net(net.name, classes, net.shortcut, net.width, net.norm, net.stride_in_1x1, net.rematerialise)
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A trained classifier. name: what to call it; classes: None where the file does not say; config: of the run that
-    trained it, None for plain weights."""
-
-    name: str
-    net: Net
-    classes: tuple[str, ...] | None
-    config: PretrainConfig | None
-
-
-def load_classifier(source: str, device: torch.device) -> Classifier:
-    """The classifier of a `best.pt` or `last.pt`, or `NET=FILE` with plain weights, such as cifar_resnet20=a.pt.
-
-    An option of the shortcut may follow the net: `cifar_resnet20:B=a.pt`. Raises `InputError` where it cannot be one.
-    """
-    named = re.fullmatch(r"(\w+)(?::(\w))?=(.+)", source)
-    if named:
-        return _plain_weights(named[1], named[2], Path(named[3]), device)
-    path = Path(source)
-    content = checkpoint.load(path, "classification")
-    config = from_dict(content["config"], path, PretrainConfig)
-    net = build_classifier(config.net, len(content["classes"]))
-    checkpoint.load_weights(net, content["model"], path)
-    net = net.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    return Classifier(config.net.name, net, tuple(content["classes"]), config)
-
-
-def _plain_weights(name: str, shortcut: str | None, path: Path, device: torch.device) -> Classifier:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file of weights")
-    try:
-        state = read_state(path)
-        last = next((state[key] for key in LAST_LAYERS if key in state), None)
-        if last is None:
-            raise InputError(f"{path}: has no classifier, none of {', '.join(LAST_LAYERS)}")
-        net = make_net(name, len(last), shortcut)
-        load_pretrained(net, name, str(path))
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    return Classifier(name, net.to(device, memory_format=torch.channels_last).eval(), None, None)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)

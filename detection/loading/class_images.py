@@ -10,8 +10,8 @@ from backbones.classify.images import ImageSet
 from backbones.classify.sources import Source, open_source
 from backbones.classify.views import View
 from detection.config.pretrain import ClassDatasetConfig, CropConfig, PretrainConfig, ViewConfig
+from detection.config.resuming import stored_setting
 from detection.counted import counted
-from detection.engine.resuming import stored_setting
 from detection.errors import InputError, mending
 
 

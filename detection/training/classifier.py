@@ -26,20 +26,19 @@ from detection.config.origin import Setting
 from detection.config.pretrain import NetConfig, PretrainConfig
 from detection.counted import counted
 from detection.data.order import TrainingOrder
-from detection.engine.class_images import ClassSplits, augmentation, load_class_splits, view_of
-from detection.engine.classification_task import ClassificationTask
 from detection.engine.hardware import loaders
-from detection.engine.journal import Journal
-from detection.engine.restore import build_classifier
-from detection.engine.run import Findings, run
+from detection.engine.run import run
 from detection.engine.settings import check_device
-from detection.engine.task import Task
+from detection.engine.trainable import Objective, TrainingResult
 from detection.errors import InputError, mending
+from detection.loading.class_images import ClassSplits, augmentation, load_class_splits, view_of
+from detection.loading.classifiers import build_classifier
+from detection.training.class_validation import ClassificationObjective
 
 
 def pretrain(
     config: PretrainConfig, splits: ClassSplits | None = None, origins: Mapping[str, Setting] | None = None
-) -> Findings | None:
+) -> TrainingResult | None:
     """Run the training of a classifier that `config` describes; ranks other than the first return None. origins: where
     its settings come from, by key, for the comments of config.yaml.
 
@@ -57,7 +56,7 @@ def pretrain(
             if splits.held:
                 count, salt = splits.held
                 config = replace(config, dataset=replace(config.dataset, hold_out=count, hold_out_salt=salt))
-            return run(config, ClassifierProblem(config, device, splits), device, origins)
+            return run(config, ClassifierTraining(config, device, splits), device, origins)
     finally:
         parallel.stop()
 
@@ -81,15 +80,15 @@ def check_net(net: NetConfig) -> None:
         raise InputError(str(error)) from error
 
 
-class ClassifierProblem:
-    """See `detection.engine.run.Problem`."""
+class ClassifierTraining:
+    """See `detection.engine.trainable.Trainable`."""
 
-    task = "classification"
+    kind = "classification"
     skip_unreadable = 0
 
     def __init__(self, config: PretrainConfig, device: torch.device, splits: ClassSplits) -> None:
         self.config, self.device, self.splits = config, device, splits
-        self.classes = splits.train.class_names
+        self.class_names = splits.train.class_names
         self.metric: str = config.train.metric
         self.trained_on = self.validated_on = np.zeros(0, dtype=np.int64)
         if splits.held and splits.val is not None:  # else each split has images of its own
@@ -99,15 +98,24 @@ class ClassifierProblem:
         self.warmup_error = config.train.warmup_error
         self.augmentation = augmentation(config.input, splits.train)
         self.steps_per_epoch = self._order(0, 1).steps_per_epoch
-        self.lines = [*idle_settings(config), *splits.lines]
-        if self.metric == "top5_error" and len(self.classes) <= 5:
+        self.notes = [*idle_settings(config), *splits.lines]
+        if self.metric == "top5_error" and len(self.class_names) <= 5:
             raise InputError(
-                f"train.metric: top5_error has no meaning for {counted(len(self.classes), 'class')}; use top1_error"
+                f"train.metric: top5_error has no meaning for {counted(len(self.class_names), 'class')}; use top1_error"
             )
+        self.classification = ClassificationObjective(
+            splits.val,
+            view_of(config.evaluate, config.input),
+            config.evaluate.batch,
+            self._workers,
+            config.train.label_smoothing,
+            device,
+        )
+        self.objective: Objective = self.classification
 
     def build(self, from_scratch: bool) -> Net:
         settings = self.config.net
-        net = build_classifier(settings, len(self.classes))
+        net = build_classifier(settings, len(self.class_names))
         if from_scratch and settings.weights is not None:
             try:
                 load_pretrained(net, settings.name, settings.weights)
@@ -127,21 +135,9 @@ class ClassifierProblem:
         train = self.splits.train
         return [train.called(draw.row) for draw in self._order(0, 1).step(iteration)]
 
-    def learning(self, journal: Journal | None) -> Task:
-        config = self.config
-        self._task = ClassificationTask(
-            self.splits.val,
-            view_of(config.evaluate, config.input),
-            config.evaluate.batch,
-            self._workers,
-            config.train.label_smoothing,
-            self.device,
-        )
-        return self._task
-
-    def conclude(self, model: nn.Module, iteration: int, folder: Path) -> Findings:
+    def conclude(self, model: nn.Module, iteration: int, folder: Path) -> TrainingResult:
         found = {
-            name: self._task.measure(model, images)
+            name: self.classification.measure(model, images)
             for name, images in (("validation", self.splits.val), ("test", self.splits.test))
             if images is not None
         }
@@ -152,14 +148,14 @@ class ClassifierProblem:
             files[folder / "error.json"] = "errors of best.pt"
         if self.config.statistics:
             files |= self._write_backbone(model, folder)
-        return Findings(found or None, text, files)
+        return TrainingResult(found or None, text, files)
 
     def _write_backbone(self, model: nn.Module, folder: Path) -> dict[Path, str]:
         """Every rank computes the same statistics; the first one writes."""
         recompute_statistics(model, self._training_images())
         if parallel.rank():
             return {}
-        best = checkpoint.load(folder / "best.pt", self.task)
+        best = checkpoint.load(folder / "best.pt", self.kind)
         checkpoint.save(folder / "backbone.pt", {**best, "metrics": {}, "model": model.state_dict()})
         batch, batches = self._statistics_batches()
         return {folder / "backbone.pt": f"best.pt with batch norm statistics of {batch * batches} training images"}

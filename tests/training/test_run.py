@@ -19,11 +19,11 @@ from detection.config.read import read_config
 from detection.config.schema import Config
 from detection.data.coco import read_coco
 from detection.data.shapes import write_shapes
-from detection.engine.detection_task import DetectionTask
-from detection.engine.train import train
 from detection.errors import InputError
 from detection.model.build import build_backbone
 from detection.outputs import MARKER
+from detection.training.detector import DetectionObjective
+from detection.training.train import train
 
 PROMISED = "config.yaml versions.json last.pt best.pt metrics.jsonl results.csv tensorboard predictions.json"
 STILL = ["--train.lr=1e-30", "--train.iterations=1"]
@@ -72,7 +72,7 @@ def test_the_folder_holds_what_was_promised(trained):
 def test_six_steps_equal_three_a_kill_and_three_more(config, tmp_path, monkeypatch):
     options = ["--train.iterations=6", "--train.checkpoint_every=3", "--train.ema=0.9", "--train.warmup=4"]
     train(config(*options, f"--output={tmp_path / 'whole'}"))
-    steps, losses = [], DetectionTask.losses
+    steps, losses = [], DetectionObjective.losses
 
     def killed(self, model, batch):
         steps.append(1)
@@ -81,7 +81,7 @@ def test_six_steps_equal_three_a_kill_and_three_more(config, tmp_path, monkeypat
         return losses(self, model, batch)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(DetectionTask, "losses", killed)
+        patch.setattr(DetectionObjective, "losses", killed)
         train(config(*options))
     torch.manual_seed(99)  # another process knows nothing of the first one's random state
     train(config(*options, "--resume=true"))
@@ -101,7 +101,7 @@ def test_a_finished_run_is_not_overwritten_and_resuming_it_changes_nothing(train
     with pytest.raises(InputError, match="run: holds a run already; resume it with --resume"):
         train(config())
     finished = train(config("--resume=true"))
-    assert finished.result is not None and (run / "last.pt").read_bytes() == before
+    assert finished.evaluation is not None and (run / "last.pt").read_bytes() == before
 
 
 def killed_at(patch, name, number):
@@ -144,7 +144,7 @@ def test_a_damaged_last_checkpoint_costs_a_few_steps_and_a_missing_best_one_is_m
     capsys.readouterr()
     train(config("--resume=true", *ROUNDS))
     text = capsys.readouterr().out
-    assert "last.pt: damaged, its checksum is another; going on from previous.pt, of iteration 4" in text
+    assert "last.pt: damaged, its checksum is another; resuming from previous.pt, of iteration 4" in text
     assert "iterations 4 to 6" in text and [path.name for path in run.glob(".*")] == [MARKER]
     for name in ("last.pt", "best.pt"):
         one, other = (checkpoint.load(folder / name, "detection") for folder in (tmp_path / "whole", run))
@@ -159,14 +159,14 @@ def test_a_damaged_last_checkpoint_costs_a_few_steps_and_a_missing_best_one_is_m
 
 
 def test_a_folder_that_goes_away_ends_the_run_in_one_line_and_is_not_made_again(config, tmp_path, monkeypatch):
-    losses = DetectionTask.losses
+    losses = DetectionObjective.losses
 
     def removing(self, model, batch):
         if (tmp_path / "run/best.pt").exists():
             shutil.rmtree(tmp_path / "run")
         return losses(self, model, batch)
 
-    monkeypatch.setattr(DetectionTask, "losses", removing)
+    monkeypatch.setattr(DetectionObjective, "losses", removing)
     with pytest.raises(InputError, match="run.*(folder has gone|folder was removed)"):
         train(config(*ROUNDS))
     assert not (tmp_path / "run").exists()
@@ -187,7 +187,7 @@ def test_two_runs_cannot_share_a_folder_but_a_dead_one_blocks_nobody(config, tmp
 
 
 def test_a_killed_loader_worker_is_one_line(shapes, tiny, tmp_path, monkeypatch, capsys):
-    losses = DetectionTask.losses
+    losses = DetectionObjective.losses
 
     def killing(self, model, batch):
         for child in multiprocessing.active_children():
@@ -195,7 +195,7 @@ def test_a_killed_loader_worker_is_one_line(shapes, tiny, tmp_path, monkeypatch,
         time.sleep(0.2)
         return losses(self, model, batch)
 
-    monkeypatch.setattr(DetectionTask, "losses", killing)
+    monkeypatch.setattr(DetectionObjective, "losses", killing)
     options = [f"--data={shapes}", f"--output={tmp_path / 'run'}", "--input.workers=1", "--train.iterations=50"]
     assert main(["train", *tiny, *options]) == 2
     error = capsys.readouterr().err
@@ -267,7 +267,7 @@ def test_two_pictures_are_learned_by_heart(config, tmp_path):
     model = ["--input.train_short_sides=[96]", "--input.test_short_side=96", "--model.width=16", "--model.norm=group"]
     rate = ["--train.lr=0.02", "--train.clip=5", "--train.schedule=cosine", "--train.warmup=20", "--seed=2"]
     finished = train(config(f"--data={data}", *options, *model, *rate))
-    assert finished.result.stats["AP50"] > 0.9
+    assert finished.evaluation.stats["AP50"] > 0.9
 
 
 def test_two_processes_write_one_run_and_see_every_image_once(config, shapes, tiny, tmp_path):

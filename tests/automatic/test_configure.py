@@ -2,12 +2,12 @@
 
 import pytest
 
+from detection.automatic.configure import fit_to_data
 from detection.cli.main import main
 from detection.config.command_line import CommandLine
 from detection.config.origin import read_origins
 from detection.config.read import flat, to_dict
 from detection.config.schema import Config
-from detection.engine.automatic import fit_to_data
 from detection.errors import InputError
 
 

@@ -3,7 +3,9 @@
 import csv
 import json
 
-from detection.engine.journal import Journal
+from detection.engine.callback import Callbacks
+from detection.engine.metric_files import MetricFiles
+from detection.engine.terminal import Terminal
 
 
 def lines_of(folder):
@@ -15,15 +17,14 @@ def rows_of(folder):
 
 
 def written(folder, until=4, start=0):
-    """A journal with a report an iteration and an evaluation at every second one."""
-    journal = Journal(folder, total=6, start=start)
-    journal.open()
+    """A report an iteration and an evaluation at every second one, from `start` on."""
+    told = Callbacks([Terminal(), MetricFiles(folder)])
+    told.on_start(start, total=6)
     for i in range(start + 1, until + 1):
-        journal.report(i, {"loss": 1.0 / i, "lr": 0.1}, 5.0)
+        told.on_report(i, {"loss": 1.0 / i, "lr": 0.1, "images_per_second": 5.0})
         if i % 2 == 0:
-            journal.evaluation(i, {"AP": i / 10})
-    journal.close()
-    return journal
+            told.on_evaluation(i, {"AP": i / 10})
+    told.on_end()
 
 
 def test_a_line_per_report_and_a_row_per_evaluation(tmp_path, capsys):
@@ -31,18 +32,6 @@ def test_a_line_per_report_and_a_row_per_evaluation(tmp_path, capsys):
     assert lines_of(tmp_path)[0] == {"kind": "train", "iteration": 1, "loss": 1.0, "lr": 0.1, "images_per_second": 5.0}
     assert rows_of(tmp_path) == [{"iteration": "2", "AP": "0.2"}, {"iteration": "4", "AP": "0.4"}]
     assert "3/6  loss 0.333  lr 0.1  5.0 images/s  ETA" in capsys.readouterr().out
-    assert list((tmp_path / "tensorboard").iterdir())
-
-
-def test_the_line_says_where_the_run_is_what_it_takes_and_what_it_waits_for(tmp_path, capsys):
-    journal = Journal(tmp_path, total=6, steps_per_epoch=4)
-    journal.open()
-    journal.report(2, {"loss": 1.0, "lr": 0.1}, 5.0, waiting=0.1, memory=3 << 30)
-    journal.report(3, {"loss": 1.0, "lr": 0.1}, 5.0, waiting=0.35)
-    journal.close()
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("2/6  loss 1.000  lr 0.1  5.0 images/s  epoch 0.5  3.0 GiB  ETA ")
-    assert "5.0 images/s  epoch 0.8  waiting for images 35%  ETA" in second
 
 
 def test_a_resumed_run_cuts_what_lies_past_its_checkpoint(tmp_path):
@@ -61,9 +50,8 @@ def test_half_a_line_of_a_killed_run_is_left_out(tmp_path):
 
 
 def test_later_evaluations_may_know_more(tmp_path):
-    journal = Journal(tmp_path, total=2)
-    journal.open()
-    journal.evaluation(1, {"AP": 0.1})
-    journal.evaluation(2, {"AP": 0.2, "loss": 1.0})
-    journal.close()
+    files = MetricFiles(tmp_path)
+    files.on_start(0, total=2)
+    files.on_evaluation(1, {"AP": 0.1})
+    files.on_evaluation(2, {"AP": 0.2, "loss": 1.0})
     assert rows_of(tmp_path)[0] == {"iteration": "1", "AP": "0.1", "loss": ""}

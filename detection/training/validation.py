@@ -1,13 +1,12 @@
-"""Learning to detect: losses of a batch, and validation with AP, losses and pictures."""
+"""A detector on a split with its ground truth: AP, losses and pictures, in training and afterwards."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
 
 from detection import parallel
@@ -17,8 +16,6 @@ from detection.data.image import read_image
 from detection.data.index import AnnotationIndex
 from detection.data.order import EvaluationOrder
 from detection.engine.hardware import loaders
-from detection.engine.journal import Journal
-from detection.engine.task import Found
 from detection.evaluation.coco_ap import CocoResult, evaluate_coco
 from detection.evaluation.results import ground_truth, to_results
 from detection.evaluation.run import joined, run_detector
@@ -27,69 +24,62 @@ from detection.predict.detector import Detector
 from detection.predict.draw import contact_sheet, draw
 from detection.predict.prepare import prepare
 from detection.progress import track
-from detection.records import Batch, Detections
+from detection.records import Detections
 
 PICTURE_SCORE = 0.5
 """Detections drawn score at least this."""
 
 
-class DetectionTask:
-    """Validation over `dataset`, or none where there is no validation split.
+@dataclass(frozen=True)
+class DetectorEvaluation:
+    """What a detector finds on a split. result: the 12 COCO numbers, also by class; results: detections in COCO's
+    result format; losses: by name, means over the images; picture: detections beside the ground truth, on the first
+    rank where pictures were asked for."""
 
-    batch, short_side, workers: as the evaluation config has them. pictures: images drawn at each evaluation.
+    result: CocoResult
+    results: list[dict[str, Any]]
+    losses: dict[str, float]
+    picture: np.ndarray | None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The 12 numbers and the losses, `loss` being their sum."""
+        return {**self.result.stats, "loss": sum(self.losses.values()), **self.losses}
+
+
+class Validation:
+    """A split to evaluate on, again and again; its loading processes live from evaluation to evaluation.
+
+    batch, short_side, workers, backend: as the evaluation config has them; pictures: images drawn at each evaluation;
     limit: see `evaluate_coco`.
-    `iteration`, `result`, `results` and `picture` are those of the last evaluation: numbers, COCO results, drawing.
     """
 
     def __init__(
         self,
-        dataset: DetectionDataset | None,
+        dataset: DetectionDataset,
         short_side: int,
         batch: int,
         workers: int,
         backend: str,
         pictures: int,
         device: torch.device,
-        journal: Journal | None,
         limit: int = 100,
     ) -> None:
-        self.limit = limit
-        self.dataset = dataset
-        self.short_side = short_side
-        self.batch = batch
-        self.workers = workers
-        self.backend = backend
-        self.pictures = pictures
-        self.device = device
-        self.journal = journal
-        self.iteration = -1
-        self.result: CocoResult | None = None
-        self.results: list[dict[str, Any]] = []
-        self.picture: np.ndarray | None = None
-        self._batches: DataLoader[Any] | None = None  # whose loading processes live from evaluation to evaluation
+        self.dataset, self.short_side, self.batch, self.workers = dataset, short_side, batch, workers
+        self.backend, self.pictures, self.device, self.limit = backend, pictures, device, limit
+        self._batches: DataLoader[Any] | None = None
 
-    def losses(self, model: nn.Module, batch: Batch) -> Found:
-        batch = batch.to(self.device)
-        return Found(model(batch), len(batch.indices), unreadable=batch.unreadable)
-
-    def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
-        """The 12 COCO numbers and the validation losses, `loss` being their sum; the same on every rank."""
-        assert isinstance(model, FasterRCNN)
-        if self.dataset is None:
-            return {}
+    def evaluate(self, model: FasterRCNN) -> DetectorEvaluation:
+        """Detections and losses of one pass; the same on every rank, but for the picture."""
         rows, detections, losses = self._over_all_ranks(prepare(model))
-        index = self.dataset.index
-        self.iteration = iteration
-        self.results = to_results(detections, index, rows)
-        self.result = evaluate_coco(ground_truth(index), self.results, self.backend, self.limit)
+        index, picture = self.dataset.index, None
+        results = to_results(detections, index, rows)
         if self.pictures and parallel.rank() == 0:
-            self.picture = beside_truth(index, dict(zip(rows, detections)), self.pictures, self.dataset.grey_bits)
-            if self.journal:
-                self.journal.picture("detections | ground truth", iteration, self.picture)
-        return {**self.result.stats, "loss": sum(losses.values()), **losses}
+            picture = beside_truth(index, dict(zip(rows, detections)), self.pictures, self.dataset.grey_bits)
+        result = evaluate_coco(ground_truth(index), results, self.backend, self.limit)
+        return DetectorEvaluation(result, results, losses, picture)
 
     def _over_all_ranks(self, model: FasterRCNN) -> tuple[list[int], list[Detections], dict[str, float]]:
-        assert self.dataset is not None
         if self._batches is None:
             order = EvaluationOrder(len(self.dataset), self.batch, self.short_side, parallel.rank(), parallel.world())
             pin, multiple = self.device.type == "cuda", model.size_multiple
@@ -107,21 +97,13 @@ def evaluate_detector(
     backend: str = "hotcoco",
     pictures: int = 0,
     limit: int = 100,
-) -> tuple[DetectionTask, dict[str, float]]:
-    """One pass of a detector over a split, as training evaluates: the task with its results, and the metrics."""
+) -> DetectorEvaluation:
+    """One pass of a detector over a split, as training evaluates."""
     dataset = DetectionDataset(index, replace(config.input, long_side=detector.long_side), training=False)
-    task = DetectionTask(
-        dataset,
-        detector.short_side,
-        batch,
-        loaders(workers, detector.device),
-        backend,
-        pictures,
-        detector.device,
-        journal=None,
-        limit=limit,
+    device, workers = detector.device, loaders(workers, detector.device)
+    return Validation(dataset, detector.short_side, batch, workers, backend, pictures, device, limit).evaluate(
+        detector.model
     )
-    return task, task.evaluate(detector.model, 0)
 
 
 def beside_truth(index: AnnotationIndex, found: dict[int, Detections], count: int, grey_bits: int = 16) -> np.ndarray:

@@ -8,8 +8,8 @@ import pytest
 from detection.cli.main import main
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import to_dict
+from detection.config.resuming import CLASSIFIER, DETECTOR, changed_settings, flat, refuse_changes
 from detection.config.schema import Config
-from detection.engine.resuming import CLASSIFIER, DETECTOR, changed_settings, flat, refuse_changes
 from detection.errors import InputError
 
 TABLES = {"detector": (Config(), DETECTOR), "classifier": (PretrainConfig(), CLASSIFIER)}

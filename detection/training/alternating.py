@@ -16,30 +16,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import nn
 
 from detection import checkpoint, parallel
 from detection.atomic import write_atomically
 from detection.config.origin import Setting, annotated_yaml
+from detection.config.resuming import ALTERNATING, DETECTOR, refuse_other_settings
 from detection.config.schema import Config
-from detection.data.dataset import DetectionDataset
 from detection.engine.callback import Callback
-from detection.engine.datasets import Splits
-from detection.engine.detector import DetectorProblem
-from detection.engine.journal import Journal
-from detection.engine.proposal_cache import load_proposals, propose, save_proposals
-from detection.engine.resuming import ALTERNATING, DETECTOR, refuse_other_settings
-from detection.engine.run import Findings, run
-from detection.engine.task import Found, Task
+from detection.engine.run import run
+from detection.engine.trainable import Evaluation, Objective, StepLosses, TrainingResult
 from detection.errors import InputError
+from detection.loading.datasets import Splits
 from detection.lock import claim
 from detection.model.faster_rcnn import FasterRCNN
 from detection.records import Batch
-
-Cached = tuple[list[np.ndarray], list[np.ndarray] | None]
-"""Proposals of the training and of the validation split."""
+from detection.training.detector import DetectorTraining
+from detection.training.proposal_cache import SplitProposals, load_proposals, propose, save_proposals
 
 
 @dataclass(frozen=True)
@@ -68,8 +62,8 @@ def train_alternating(
     device: torch.device,
     origins: Mapping[str, Setting] | None = None,
     callbacks: Sequence[Callback] = (),
-) -> Findings | None:
-    """All four steps; the last one's findings, with `best.pt` and what it finds in the folder above. Ranks other than
+) -> TrainingResult | None:
+    """All four steps; the last one's result, with `best.pt` and what it finds in the folder above. Ranks other than
     the first return None. Raises like `run`, and where finished steps had other data, model or lengths."""
     lock = claim(Path(config.output))
     try:
@@ -85,7 +79,7 @@ def _four_steps(
     device: torch.device,
     origins: Mapping[str, Setting],
     callbacks: Sequence[Callback],
-) -> Findings | None:
+) -> TrainingResult | None:
     folder = Path(config.output)
     # The first rank's answer, since it may have begun the first step before another one looks.
     begun = parallel.from_first((folder / "step1").exists() or checkpoint.has_run(folder))
@@ -95,15 +89,15 @@ def _four_steps(
         refuse_other_settings(config, (*ALTERNATING, *(k for k, change in DETECTOR.items() if change == "refused")))
     if parallel.rank() == 0 and not begun:
         write_atomically(folder / "config.yaml", annotated_yaml(config, origins).encode())
-    found: Findings | None = None
+    found: TrainingResult | None = None
     for step, share in zip(STEPS, config.train.step_shares):
         settings = _of_step(config, step, share)
-        cached = _cached(config, splits, folder / step.proposals) if step.proposals else None
+        cached = _cached(splits, folder / step.proposals) if step.proposals else None
         start = folder / step.start / "best.pt" if step.start else None
-        problem = StepProblem(settings, device, splits, step, start, cached)
-        found = run(settings, problem, device, origins, callbacks)
+        training = StepTraining(settings, device, splits, step, start, cached)
+        found = run(settings, training, device, origins, callbacks)
         if step.learns == "rpn":
-            _propose(problem, folder / step.name)
+            _propose(training, folder / step.name)
     if parallel.rank() == 0 and begun:  # no step has refused it
         write_atomically(folder / "config.yaml", annotated_yaml(config, origins).encode())
     return _final(folder, found)
@@ -121,30 +115,31 @@ def _of_step(config: Config, step: Step, share: float) -> Config:
     )
 
 
-def _cached(config: Config, splits: Splits, folder: Path) -> Cached:
+def _cached(splits: Splits, folder: Path) -> SplitProposals:
     train = load_proposals(folder / "proposals_train.npz", len(splits.train))
-    return train, None if splits.val is None else load_proposals(folder / "proposals_val.npz", len(splits.val))
+    val = None if splits.val is None else load_proposals(folder / "proposals_val.npz", len(splits.val))
+    return SplitProposals(train, val)
 
 
-def _propose(problem: StepProblem, folder: Path) -> None:
+def _propose(training: StepTraining, folder: Path) -> None:
     """Write the proposals of a finished RPN, unless they are there."""
-    splits = {"train": problem.splits.train, "val": problem.splits.val}
+    splits = {"train": training.splits.train, "val": training.splits.val}
     missing = {n: i for n, i in splits.items() if i is not None and not (folder / f"proposals_{n}.npz").exists()}
     if not parallel.from_first(bool(missing)):
         return
-    model = problem.build(from_scratch=True)
+    model = training.build(from_scratch=True)
     content = parallel.from_first(checkpoint.load(folder / "best.pt", "detection") if parallel.rank() == 0 else {})
     checkpoint.load_weights(model, content["model"], folder / "best.pt")
     for name, index in splits.items():
         if index is not None:
             limits = model.training_limits if name == "train" else model.test_limits
-            found = propose(model, index, problem.config.input, limits, problem.device)
+            found = propose(model, index, training.config.input, limits, training.device)
             if parallel.rank() == 0:
                 save_proposals(folder / f"proposals_{name}.npz", found)
     parallel.from_first(None)  # nobody reads before the first rank has written
 
 
-def _final(folder: Path, found: Findings | None) -> Findings | None:
+def _final(folder: Path, found: TrainingResult | None) -> TrainingResult | None:
     """The last step's best weights are the run's, and what they find."""
     if found is None:
         return None
@@ -152,10 +147,10 @@ def _final(folder: Path, found: Findings | None) -> Findings | None:
         if (folder / "step4" / name).exists():
             write_atomically(folder / name, (folder / "step4" / name).read_bytes())
     files = {folder / "best.pt": "the detector after all four steps", **found.files}
-    return Findings(found.result, found.text, files)
+    return TrainingResult(found.evaluation, found.summary, files)
 
 
-class StepProblem(DetectorProblem):
+class StepTraining(DetectorTraining):
     """One step: a detector of which one part learns."""
 
     def __init__(
@@ -165,13 +160,13 @@ class StepProblem(DetectorProblem):
         splits: Splits,
         step: Step,
         start: Path | None,
-        cached: Cached | None,
+        proposals: SplitProposals | None,
     ) -> None:
-        super().__init__(config, device, splits)
+        super().__init__(config, device, splits, proposals)
         self.step, self.start = step, start
-        self.proposals: list[np.ndarray] | None = cached[0] if cached else None
-        self.val_proposals: list[np.ndarray] | None = cached[1] if cached else None
-        self.lines = [f"{step.name}: {'RPN' if step.learns == 'rpn' else 'Fast R-CNN'}", *self.lines]
+        self.notes = [f"{step.name}: {'RPN' if step.learns == 'rpn' else 'Fast R-CNN'}", *self.notes]
+        if step.learns == "rpn":
+            self.objective = _RPNObjective(self.objective)
 
     def build(self, from_scratch: bool) -> FasterRCNN:
         model = super().build(from_scratch and self.start is None)
@@ -186,30 +181,20 @@ class StepProblem(DetectorProblem):
         assert any(p.requires_grad for p in own.parameters())
         return model
 
-    def _training_set(self) -> DetectionDataset:
-        return DetectionDataset(self.splits.train, self.config.input, training=True, proposals=self.proposals)
-
-    def _validation_set(self) -> DetectionDataset | None:
-        if self.splits.val is None:
-            return None
-        return DetectionDataset(self.splits.val, self.config.input, training=False, proposals=self.val_proposals)
-
-    def learning(self, journal: Journal | None) -> Task:
-        task = super().learning(journal)
-        return task if self.step.learns == "regions" else _RPNTask(task)
-
-    def conclude(self, model: nn.Module, iteration: int, folder: Path) -> Findings:
-        return super().conclude(model, iteration, folder) if self.step.learns == "regions" else Findings(None, "", {})
+    def conclude(self, model: nn.Module, iteration: int, folder: Path) -> TrainingResult:
+        if self.step.learns == "rpn":
+            return TrainingResult(None, "", {})
+        return super().conclude(model, iteration, folder)
 
 
-class _RPNTask:
+class _RPNObjective:
     """Losses of the RPN alone; a detector without a second stage has no AP, so the newest weights are the best."""
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
 
-    def losses(self, model: nn.Module, batch: Batch) -> Found:
-        return self._task.losses(model, batch)
+    def losses(self, model: nn.Module, batch: Batch) -> StepLosses:
+        return self.objective.losses(model, batch)
 
-    def evaluate(self, model: nn.Module, iteration: int) -> dict[str, float]:
-        return {}
+    def evaluate(self, model: nn.Module, iteration: int) -> Evaluation:
+        return Evaluation({})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,15 @@ from detection.progress import track
 
 SMALLEST = 1.0
 """Pixels of the original image that both sides of a proposal have."""
+
+
+@dataclass(frozen=True)
+class SplitProposals:
+    """Proposals by image, (P, 4) float32 in its original pixels, of the training and of the validation split; None
+    where the network proposes itself, or there is no such split."""
+
+    train: list[np.ndarray] | None
+    val: list[np.ndarray] | None
 
 
 def propose(
@@ -65,7 +75,7 @@ def load_proposals(path: Path, images: int) -> list[np.ndarray]:
             offsets, boxes = stored["offsets"], stored["boxes"]
     except Exception as error:  # numpy and zipfile raise half a dozen unrelated types
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not readable proposals ({reason}); remove it, and they are made again") from error
+        raise InputError(f"{path}: not readable proposals ({reason}); remove it to compute them again") from error
     whole = offsets.ndim == 1 and offsets.dtype.kind in "iu" and boxes.ndim == 2 and boxes.dtype == np.float32
     if (
         not whole
@@ -73,7 +83,7 @@ def load_proposals(path: Path, images: int) -> list[np.ndarray]:
         or not len(offsets)
         or (np.diff(offsets, prepend=0, append=len(boxes)) < 0).any()
     ):
-        raise InputError(f"{path}: holds no boxes of images; remove it, and they are made again")
+        raise InputError(f"{path}: holds no boxes of images; remove it to compute them again")
     if len(offsets) != images + 1:
         raise InputError(
             f"{path}: holds proposals of {len(offsets) - 1} images, but the data has {images}; use another --output"

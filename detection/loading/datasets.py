@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from detection.config.resuming import stored_setting
 from detection.config.schema import Config, DatasetConfig
 from detection.counted import counted
 from detection.data.check import check_index
@@ -12,7 +13,6 @@ from detection.data.hold_out import hold_out
 from detection.data.index import AnnotationIndex
 from detection.data.locate import Source, locate
 from detection.data.shapes import default_cache, write_shapes
-from detection.engine.resuming import stored_setting
 from detection.errors import InputError
 
 SHAPES_TRAIN, SHAPES_VAL, SHAPES_SIZE = 800, 100, 224

@@ -8,9 +8,9 @@ from detection import checkpoint
 from detection.config.read import read_config
 from detection.config.schema import Config
 from detection.engine.loop import Loop
-from detection.engine.proposal_cache import load_proposals, save_proposals
-from detection.engine.train import train
 from detection.errors import InputError
+from detection.training.proposal_cache import load_proposals, save_proposals
+from detection.training.train import train
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_each_step_moves_what_it_learns_and_nothing_else(config, tmp_path, archi
     assert not unchanged(two, three, "rpn") and unchanged(three, four, "rpn")
     final = state(run)
     assert all(torch.equal(final[key], four[key]) for key in four)
-    assert found.result is not None and "step4" in str(next(iter(set(found.files) - {run / "best.pt"})))
+    assert found.evaluation is not None and "step4" in str(next(iter(set(found.files) - {run / "best.pt"})))
     assert len(load_proposals(run / "step3/proposals_train.npz", 6)) == 6
 
 
@@ -56,7 +56,7 @@ def test_a_kill_in_any_step_costs_nothing(config, tmp_path, monkeypatch):
     step, seen = Loop._step, []
 
     def killed(loop, batches):
-        seen.append(loop.task)
+        seen.append(loop.objective)
         if len(seen) == 4:
             raise KeyboardInterrupt
         step(loop, batches)
@@ -74,7 +74,7 @@ def test_a_kill_in_any_step_costs_nothing(config, tmp_path, monkeypatch):
 def test_the_second_stage_learns_from_the_cached_proposals_mirrored_with_the_image(config, shapes):
     from detection.data.dataset import DetectionDataset
     from detection.data.order import Draw
-    from detection.engine.datasets import load_splits
+    from detection.loading.datasets import load_splits
 
     settings = config("--input.augment=[{name: HorizontalFlip, p: 1.0}]")
     index = load_splits(settings).train

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from detection.automatic.choose import choose_settings
 from detection.config.command_line import CommandLine
 from detection.config.origin import Setting
 from detection.config.ranges import check_ranges
 from detection.config.read import draft_config, origins, read_config, resumed
 from detection.config.schema import Config
-from detection.engine.choose import choose_settings
-from detection.engine.datasets import Splits, find_data, load_splits
 from detection.engine.hardware import Hardware
-from detection.engine.restore import model_settings
+from detection.loading.datasets import Splits, find_data, load_splits
+from detection.loading.detectors import model_settings
 from detection.parallel import choose_device
 
 

@@ -11,12 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detection.automatic.anchors import Anchors, _means, best_overlap, recall, usual_anchors
+from detection.automatic.choose import choose_anchors, choose_settings, choose_sides
 from detection.config.schema import AnchorConfig, Config, ModelConfig
 from detection.data.index import AnnotationIndex
 from detection.data.locate import locate
 from detection.doctor.examine import examine
-from detection.engine.anchors import Anchors, _means, best_overlap, recall, usual_anchors
-from detection.engine.choose import choose_anchors, choose_settings, choose_sides
 from detection.engine.hardware import Hardware
 from detection.geometry.anchors import AnchorGenerator
 from detection.geometry.boxes import iou

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from detection.automatic.anchors import USUAL_RATIOS, Anchors, best_fit, recall, usual_anchors
 from detection.config.command_line import training_sides
 from detection.config.origin import Setting
 from detection.config.schema import Config, InputConfig, ModelConfig
 from detection.config.training import TrainConfig
 from detection.counted import counted
 from detection.data.index import AnnotationIndex
-from detection.engine.anchors import USUAL_RATIOS, Anchors, best_fit, recall, usual_anchors
 from detection.engine.hardware import Hardware
 
 SMALLEST_OBJECT = 16.0

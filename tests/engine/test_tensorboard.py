@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from torch.utils.tensorboard import SummaryWriter
 
 from detection.cli.main import main
-from detection.engine.journal import Journal
+from detection.engine.tensorboard import TensorBoard
 
 
 def reports(folder):
@@ -31,7 +31,7 @@ def test_what_is_there_twice_is_cut_to_once(tmp_path):
     with SummaryWriter(str(tmp_path / "tensorboard")) as writer:
         for step in (1, 1, 2):
             writer.add_scalar("val/AP", 0.5, step)
-    journal = Journal(tmp_path, total=3, start=3)
-    journal.open()
-    journal.close()
+    board = TensorBoard(tmp_path / "tensorboard")
+    board.on_start(3, total=3)
+    board.on_end()
     assert reports(tmp_path) == {("val/AP", 1): 1, ("val/AP", 2): 1}

@@ -16,12 +16,13 @@ from detection import checkpoint
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import read_config
 from detection.config.schema import Config
-from detection.engine.classifier import pretrain
 from detection.engine.loop import Loop
-from detection.engine.restore import load_classifier, model_settings
 from detection.engine.signals import Interrupted
 from detection.errors import InputError
+from detection.loading.classifiers import load_classifier
+from detection.loading.detectors import model_settings
 from detection.model.build import build_model
+from detection.training.classifier import pretrain
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def assert_same(one, other, where):
 
 def test_colours_are_learned_and_every_file_is_there(config, tmp_path):
     found = pretrain(config("--train.iterations=60", "--train.lr=0.05", "--train.evaluate_every=60"))
-    assert found.result["test"]["top1_error"] == 0 and "test of iteration 60: top1 error 0.00 %" in found.text
+    assert found.evaluation["test"]["top1_error"] == 0 and "test of iteration 60: top1 error 0.00 %" in found.summary
     assert json.loads((tmp_path / "run/error.json").read_text())["iteration"] == 60
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert {"loss", "error", "lr"} <= rows[0].keys() and {"top1_error", "loss"} <= rows[-1].keys()
@@ -80,7 +81,7 @@ def test_a_killed_run_goes_on_bit_for_bit(config, tmp_path, monkeypatch, recipe)
     step = Loop._step
 
     def killed(loop, batches):
-        if loop.progress.iteration == 5:
+        if loop.state.progress.iteration == 5:
             raise KeyboardInterrupt
         step(loop, batches)
 
@@ -119,12 +120,12 @@ def read_detector(weights):
 
 
 def test_a_backbone_whose_stride_is_elsewhere_is_refused_or_taken_over(config, tmp_path):
-    from detection.engine.detector import DetectorProblem
+    from detection.training.detector import DetectorTraining
 
     pretrain(config("--net.name=resnet50", "--net.stride_in_1x1=true", "--train.iterations=1", "--statistics=12"))
     for file in (tmp_path / "run/best.pt", tmp_path / "run/backbone.pt"):
         assert model_settings(file) == {"model.stride_in_1x1": True}
-        problem = DetectorProblem.__new__(DetectorProblem)
+        problem = DetectorTraining.__new__(DetectorTraining)
         problem.config = detector_config("resnet50", 4, file)
         with pytest.raises(InputError, match="model.stride_in_1x1: False, but .* was trained with True"):
             problem.build(from_scratch=True)
@@ -177,7 +178,7 @@ def test_a_checkpoint_of_the_other_task_is_refused(pretrained, trained):
 
 def test_a_held_out_part_is_where_there_is_no_validation_split(config):
     found = pretrain(config("--dataset.val=held", "--dataset.hold_out=7", "--train.iterations=1"))
-    assert set(found.result) == {"validation", "test"}
+    assert set(found.evaluation) == {"validation", "test"}
     with pytest.raises(InputError, match="36 of 36 images cannot be held out"):
         pretrain(config("--dataset.val=held", "--dataset.hold_out=36", "--output=none"))
 
@@ -232,7 +233,7 @@ def test_a_signal_saves_and_the_status_says_so(config, tmp_path, monkeypatch):
     step = Loop._step
 
     def signalled(loop, batches):
-        if loop.progress.iteration == 1:
+        if loop.state.progress.iteration == 1:
             os.kill(os.getpid(), signal.SIGTERM)
         step(loop, batches)
 

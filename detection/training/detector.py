@@ -1,4 +1,4 @@
-"""The training of a detector: its data, its model, and what its best weights find on the validation split.
+"""The training of a detector: its data, its model, its losses, and what its best weights find on the validation split.
 
 predictions.json   COCO results          evaluation.json    the 12 numbers, per class
 detections.png     beside the ground truth
@@ -23,45 +23,77 @@ from detection.counted import counted
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.hold_out import index_fingerprints
 from detection.data.order import TrainingOrder
-from detection.engine.datasets import Splits
-from detection.engine.detection_task import DetectionTask
 from detection.engine.hardware import loaders
-from detection.engine.journal import Journal
-from detection.engine.restore import bottleneck_stride, starting_detector
-from detection.engine.run import Findings
-from detection.engine.task import Task
+from detection.engine.trainable import Evaluation, Objective, StepLosses, TrainingResult
 from detection.errors import InputError
 from detection.evaluation.report import false_alarms, per_class_table, summary_table, to_json
 from detection.evaluation.results import write_results
+from detection.loading.datasets import Splits
+from detection.loading.detectors import bottleneck_stride, starting_detector
 from detection.model.build import build_model
 from detection.model.faster_rcnn import FasterRCNN
 from detection.predict.output import save_picture
 from detection.records import Batch
+from detection.training.proposal_cache import SplitProposals
+from detection.training.validation import DetectorEvaluation, Validation
 
 
-class DetectorProblem:
-    """See `detection.engine.run.Problem`."""
+class DetectionObjective:
+    """Losses of the detector, and its evaluation on the validation split, where there is one."""
 
-    task = "detection"
+    def __init__(self, validation: Validation | None, device: torch.device) -> None:
+        self.validation, self.device = validation, device
+        self._newest: tuple[int, DetectorEvaluation] | None = None
+
+    def losses(self, model: nn.Module, batch: Batch) -> StepLosses:
+        batch = batch.to(self.device)
+        return StepLosses(model(batch), len(batch.indices), unreadable=batch.unreadable)
+
+    def evaluate(self, model: nn.Module, iteration: int) -> Evaluation:
+        found = self.evaluation_of(model, iteration)
+        if found is None:
+            return Evaluation({})
+        pictures = {} if found.picture is None else {"detections | ground truth": found.picture}
+        return Evaluation(found.metrics, pictures)
+
+    def evaluation_of(self, model: nn.Module, iteration: int) -> DetectorEvaluation | None:
+        """What the weights of `iteration` find; not computed again where they were the last evaluated."""
+        assert isinstance(model, FasterRCNN)
+        if self.validation is None:
+            return None
+        if self._newest is None or self._newest[0] != iteration:
+            self._newest = iteration, self.validation.evaluate(model)
+        return self._newest[1]
+
+
+class DetectorTraining:
+    """See `detection.engine.trainable.Trainable`. proposals: what the second stage sees in place of the RPN's."""
+
+    kind = "detection"
     warmup_error: float | None = None
 
-    def __init__(self, config: Config, device: torch.device, splits: Splits) -> None:
+    def __init__(
+        self, config: Config, device: torch.device, splits: Splits, proposals: SplitProposals | None = None
+    ) -> None:
         self.config, self.device, self.splits = config, device, splits
-        self.classes = splits.train.class_names
+        self.proposals = proposals or SplitProposals(None, None)
+        self.class_names = splits.train.class_names
         self.metric: str = config.train.metric
         self.skip_unreadable = config.input.skip_unreadable
         self.steps_per_epoch = self._order(0, 1).steps_per_epoch
         val = len(splits.val) if splits.val else 0
-        counts = f"{len(splits.train)} training and {val} validation images, {counted(len(self.classes), 'class')}"
+        counts = f"{len(splits.train)} training and {val} validation images, {counted(len(self.class_names), 'class')}"
         empty = int((np.diff(splits.train.offsets) == 0).sum())
         counts += f"; {empty} training images have no object and count as background" if empty else ""
-        self.lines = [*splits.notes, *idle_settings(config), counts]
+        self.notes = [*splits.notes, *idle_settings(config), counts]
         DetectionDataset(splits.train, config.input, training=True).try_augmentation()
         self.trained_on = index_fingerprints(splits.train)
         self.validated_on = self.trained_on[:0] if splits.val is None else index_fingerprints(splits.val)
         self.described = {}
         if splits.val is not None and splits.salt is not None:
             self.described = {"held_out.txt": "".join(f"{n.decode()}\n" for n in splits.val.file_names.tolist())}
+        self.detection = DetectionObjective(self._validation(), device)
+        self.objective: Objective = self.detection
 
     def build(self, from_scratch: bool) -> FasterRCNN:
         weights = self.config.model.weights if from_scratch else None
@@ -70,12 +102,12 @@ class DetectorProblem:
         if path is not None and begin is None:
             self._check_stride(path)
         try:
-            model = build_model(self.config.model, len(self.classes), weights if begin is None else None)
+            model = build_model(self.config.model, len(self.class_names), weights if begin is None else None)
         except WeightsError as error:
             raise InputError(f"model.weights: {error}") from error
         if begin is not None and path is not None:
-            kept = checkpoint.load_matching(model, begin.state, path, begin.classes, self.classes)
-            self.lines.append(_kept_heads(kept, self.classes, path))
+            kept = checkpoint.load_matching(model, begin.state, path, begin.classes, self.class_names)
+            self.notes.append(_kept_heads(kept, self.class_names, path))
         model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.config.train.compile:
             model.compile_trunk()
@@ -92,57 +124,46 @@ class DetectorProblem:
     def batches(self, model: nn.Module, start: int, stop: int) -> Iterator[Batch]:
         assert isinstance(model, FasterRCNN)
         pin, workers = self.device.type == "cuda", loaders(self.config.input.workers, self.device)
-        return iter(loader(self._training_set(), self._order(start, stop), workers, model.size_multiple, pin))
+        dataset = DetectionDataset(self.splits.train, self.config.input, training=True, proposals=self.proposals.train)
+        return iter(loader(dataset, self._order(start, stop), workers, model.size_multiple, pin))
 
     def images_of(self, iteration: int) -> list[str]:
         train = self.splits.train
         return [str(train.path(draw.row)) for draw in self._order(0, 1).step(iteration)]
 
-    def learning(self, journal: Journal | None) -> Task:
-        config = self.config
-        self._task = DetectionTask(
-            self._validation_set(),
+    def conclude(self, model: nn.Module, iteration: int, folder: Path) -> TrainingResult:
+        found = self.detection.evaluation_of(model, iteration)
+        if found is None:
+            return TrainingResult(None, "", {})
+        text = f"{summary_table(found.result)}\n\n{per_class_table(found.result)}"
+        text = false_alarms(found.result, found.results) or text
+        return TrainingResult(found.result, text, self._write(found, folder) if parallel.rank() == 0 else {})
+
+    def _write(self, found: DetectorEvaluation, folder: Path) -> dict[Path, str]:
+        sizes = self.config.input
+        predictions, numbers = folder / "predictions.json", folder / "evaluation.json"
+        content = {**to_json(found.result), "short_side": sizes.test_short_side, "long_side": sizes.long_side}
+        write_results(predictions, found.results)
+        write_atomically(numbers, json.dumps(content, indent=1).encode())
+        files = {predictions: "detections in COCO's result format", numbers: "the 12 numbers and AP per class"}
+        if found.picture is not None:
+            save_picture(folder / "detections.png", found.picture)
+            files[folder / "detections.png"] = "detections beside the ground truth"
+        return files
+
+    def _validation(self) -> Validation | None:
+        config, val = self.config, self.splits.val
+        if val is None:
+            return None
+        return Validation(
+            DetectionDataset(val, config.input, training=False, proposals=self.proposals.val),
             config.input.test_short_side,
             config.evaluate.batch,
             loaders(config.input.workers, self.device),
             config.evaluate.backend,
             config.train.pictures,
             self.device,
-            journal,
         )
-        return self._task
-
-    def conclude(self, model: nn.Module, iteration: int, folder: Path) -> Findings:
-        task = self._task
-        if self.splits.val is None:
-            return Findings(None, "", {})
-        if task.result is None or task.iteration != iteration:
-            task.evaluate(model, iteration)
-        assert task.result is not None
-        text = f"{summary_table(task.result)}\n\n{per_class_table(task.result)}"
-        text = false_alarms(task.result, task.results) or text
-        return Findings(task.result, text, self._write(folder) if parallel.rank() == 0 else {})
-
-    def _write(self, folder: Path) -> dict[Path, str]:
-        task = self._task
-        assert task.result is not None
-        predictions, numbers = folder / "predictions.json", folder / "evaluation.json"
-        assert task.dataset is not None
-        content = {**to_json(task.result), "short_side": task.short_side, "long_side": task.dataset.long_side}
-        write_results(predictions, task.results)
-        write_atomically(numbers, json.dumps(content, indent=1).encode())
-        files = {predictions: "detections in COCO's result format", numbers: "the 12 numbers and AP per class"}
-        if task.picture is not None:
-            save_picture(folder / "detections.png", task.picture)
-            files[folder / "detections.png"] = "detections beside the ground truth"
-        return files
-
-    def _training_set(self) -> DetectionDataset:
-        return DetectionDataset(self.splits.train, self.config.input, training=True)
-
-    def _validation_set(self) -> DetectionDataset | None:
-        val = self.splits.val
-        return None if val is None else DetectionDataset(val, self.config.input, training=False)
 
     def _order(self, start: int, stop: int) -> TrainingOrder:
         train, data = self.config.train, self.config.input

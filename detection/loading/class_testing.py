@@ -10,9 +10,9 @@ from backbones.classify.images import ImageSet
 from backbones.classify.views import View, probabilities
 from detection.config.pretrain import CropConfig, ViewConfig
 from detection.counted import counted
-from detection.engine.class_images import open_data, view_of
-from detection.engine.restore import Classifier
 from detection.errors import InputError, mending
+from detection.loading.class_images import open_data, view_of
+from detection.loading.classifiers import Classifier
 
 
 def images_for(
