@@ -75,12 +75,11 @@ class FrozenNorm(nn.Module):
         """The frozen twin of a batch norm."""
         assert norm.running_mean is not None and norm.running_var is not None, "batch norm without statistics"
         frozen = cls(norm.num_features, norm.eps)
-        with torch.no_grad():
-            frozen.running_mean.copy_(norm.running_mean)
-            frozen.running_var.copy_(norm.running_var)
-            if norm.affine:
-                frozen.weight.copy_(norm.weight)
-                frozen.bias.copy_(norm.bias)
+        # Its tensors, not their values: a norm made here lies on the CPU, the other one perhaps on a GPU.
+        frozen.running_mean, frozen.running_var = norm.running_mean.clone(), norm.running_var.clone()
+        frozen.weight, frozen.bias = torch.ones_like(norm.running_mean), torch.zeros_like(norm.running_mean)
+        if norm.affine:
+            frozen.weight, frozen.bias = norm.weight.detach().clone(), norm.bias.detach().clone()
         return frozen
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:

@@ -18,6 +18,7 @@ from detection.engine.state import TrainingState
 from detection.model.build import build_model
 from detection.predict.detector import Detector
 from detection.predict.improved import ImprovedDetector, Improvements
+from detection.predict.prepare import prepare
 from detection.records import Batch, Target
 from detection.training.detector import DetectionObjective
 from detection.transfer import on_host
@@ -159,6 +160,14 @@ def test_detections_are_those_of_the_cpu(architecture, improvements):
         torch.testing.assert_close(mine.boxes, other.boxes, atol=0.02, rtol=0)
         torch.testing.assert_close(mine.scores, other.scores, atol=1e-4, rtol=0)
         assert torch.equal(mine.labels, other.labels)
+
+
+def test_a_network_with_batch_norm_is_prepared_where_it_lies():
+    with SimulatedGPU() as gpu:
+        model = prepare(gpu.place(model_of(norm="batch")))
+        found = Detector(model, NAMES, 64, 128, gpu.device)([picture()])[0]
+    wanted = Detector(model_of(norm="batch"), NAMES, 64, 128, torch.device("cpu"))([picture()])[0]
+    torch.testing.assert_close(found.boxes, wanted.boxes, atol=0.02, rtol=0)
 
 
 def test_more_candidates_than_there_is_room_for_are_fetched_by_a_second_copy(monkeypatch):

@@ -34,7 +34,9 @@ class Jobs:
             # Not forked: a process that has used a GPU or threads of OpenMP cannot be.
             context = multiprocessing.get_context("spawn")
             threads = max(parallel.cores() // count, 1)
-            self._pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(str(folder), threads))
+            self._pool = ProcessPoolExecutor(
+                count, context, initializer=_begin, initargs=(str(folder), threads, multiprocessing.get_start_method())
+            )
 
     def each(self, function: Callable[..., T], arguments: Iterable[tuple[Any, ...]]) -> list[T]:
         """`function` of each tuple of arguments, in their order."""
@@ -65,9 +67,12 @@ class Jobs:
         self._pool.shutdown(cancel_futures=kind is not None)
 
 
-def _begin(folder: str, threads: int) -> None:
-    """What a process prints goes to a file of its own, and it leaves the other processes' cores alone."""
+def _begin(folder: str, threads: int, start_method: str) -> None:
+    """What a process prints goes to a file of its own, it leaves the other processes' cores alone, and starts its own
+    loaders as this machine does: started as it was itself, each would get a copy of the data through a pipe."""
     import torch
+
+    multiprocessing.set_start_method(start_method, force=True)
 
     torch.set_num_threads(threads)
     log = (Path(folder) / f"{os.getpid()}.txt").open("a", buffering=1)
