@@ -61,8 +61,8 @@ class LoadedDetector:
         """What is in an image, or in each of a list or tuple of them, one at a time, as evaluation does.
 
         An image is a path or an http address of a file, a uint8 array (H, W, 3) in RGB or (H, W) in grey, a Pillow
-        image, or a uint8 tensor (3, H, W). score: leave out what scores less; default all that the model keeps, from
-        model.roi.score on. Raises `InputError` for what is no image.
+        image, or a uint8 tensor (3, H, W). score: leave out what scores less; default the thresholds that
+        `frcnn threshold` chose, else all that the model keeps, from model.roi.score on. Raises `InputError` for what is no image.
         """
         if isinstance(images, (list, tuple)):
             return [self._one(image, score) for image in images]
@@ -71,7 +71,8 @@ class LoadedDetector:
     def _one(self, image: Any, score: float | None) -> Prediction:
         pixels = as_pixels(image, self.detector.grey_bits)
         found = self.serving([pixels])[0]
-        return Prediction.of(pixels, found if score is None else found.above(score), self.class_names)
+        least = self.detector.thresholds if score is None else score
+        return Prediction.of(pixels, found if least is None else found.above(least), self.class_names)
 
 
 def load(path: Path | str, device: str = "auto", size: int | None = None) -> LoadedDetector:

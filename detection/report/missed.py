@@ -61,7 +61,11 @@ CAUSES = {
         "raise model.roi.nms, or --suppression soft in tests",
     ),
     "limit": Cause(LIMITS, "its detections rank below the limit", "raise model.roi.detections, those an image"),
-    "threshold": Cause(LIMITS, "its detection scores below the threshold", "lower the threshold of its class"),
+    "threshold": Cause(
+        LIMITS,
+        "its detection scores below the threshold",
+        "train longer; lower the threshold of its class where a miss costs more than a false alarm",
+    ),
     "shared": Cause(
         LIMITS, "its detection was counted for a neighbour", "raise model.roi.nms, so that both keep a detection"
     ),

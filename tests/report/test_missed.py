@@ -100,5 +100,7 @@ def test_a_detector_without_anything_has_a_cause_for_everything():
         region_scores=torch.zeros(0, 3),
         **NONE,
     )
-    assert [p.cause(0.5) for p in passages(empty, torch.cat([OBJECT, FAR]), torch.tensor([0, 1]), FITS)] == ["anchor"] * 2
+    assert [p.cause(0.5) for p in passages(empty, torch.cat([OBJECT, FAR]), torch.tensor([0, 1]), FITS)] == [
+        "anchor"
+    ] * 2
     assert passages(RIGHT, nothing, torch.zeros(0, dtype=torch.int64), FITS) == []
