@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.convolution import convolve
+from backbones.modes import in_mode
 from backbones.prepared import PreparedConv2d
 
 
@@ -165,13 +166,12 @@ def recompute_statistics(net: nn.Module, batches: Iterable[Tensor]) -> None:
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms:
         return
-    before, training = [norm.momentum for norm in norms], net.training
+    before = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # torch then takes the plain average
-    net.train()
-    for batch in batches:
-        net(batch)
-    net.train(training)
+    with in_mode(net, training=True):
+        for batch in batches:
+            net(batch)
     for norm, momentum in zip(norms, before):
         norm.momentum = momentum

@@ -17,8 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.printable import UNPRINTABLE
-
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 """RGB on the 0..255 scale: torchvision's .485 .456 .406 and .229 .224 .225 times 255."""
@@ -107,7 +105,7 @@ def tensor_fault(name: object, value: object) -> str | None:
 
     A view that repeats its storage, as a file may hold, grows to any size once it is copied.
     """
-    if not isinstance(name, str) or UNPRINTABLE.search(name):
+    if not isinstance(name, str) or not name.isprintable():
         return "is no name of a weight"
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
         return "is no plain tensor"

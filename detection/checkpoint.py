@@ -30,9 +30,9 @@ import torch
 from torch import Tensor, nn
 
 from backbones.pretrained import load_plain, tensor_fault
-from backbones.printable import UNPRINTABLE
 from detection.atomic import give_name, write_atomically
 from detection.errors import InputError
+from detection.printable import UNPRINTABLE
 
 FORMAT = 3
 PREDICTOR = "roi_stage.predictor."

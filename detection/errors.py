@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
-from backbones.decode import ImageDataError
-from backbones.printable import printable
+from detection.printable import printable
 
 LONGEST = 2000
 """letters of a message; a damaged file can hold a name or a number of megabytes"""
@@ -32,12 +28,3 @@ class InputError(ValueError):
 
 class DivergedError(InputError):
     """A loss or gradient is not finite: with these settings a net does not learn."""
-
-
-@contextlib.contextmanager
-def mending() -> Iterator[None]:
-    """Images that a user can fix are an `InputError`, whoever found them."""
-    try:
-        yield
-    except ImageDataError as error:
-        raise InputError(str(error)) from error

@@ -111,6 +111,13 @@ def stop() -> None:
         dist.destroy_process_group()
 
 
+def own_process_group(_: int = 0) -> None:
+    """Put a loading process into a group of its own: Ctrl-C and torchrun signal a whole group, but the main process
+    still needs batches to finish its step."""
+    if hasattr(os, "setpgid"):  # not on Windows
+        os.setpgid(0, 0)
+
+
 def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 

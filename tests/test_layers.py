@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ ROOT = Path(__file__).parent.parent
 LEVELS = {
     "backbones": 0,
     "detection.errors": 0,
+    "detection.printable": 0,
+    "detection.markdown": 0,
+    "detection.files": 0,
     "detection.atomic": 0,
     "detection.counted": 0,
     "detection.progress": 0,
@@ -28,6 +32,7 @@ LEVELS = {
     "detection.geometry": 1,
     "detection.checkpoint": 1,
     "detection.data": 2,
+    "detection.classify": 2,
     "detection.model": 2,
     "detection.evaluation": 3,
     "detection.predict": 3,
@@ -95,6 +100,16 @@ def test_imports_go_down(path):
         if other == "detection.config":
             assert module.startswith(SEES_CONFIG), f"{module} sees the config"
     assert room != "backbones" or all(name.startswith("backbones") for name in imports_of(path))
+
+
+def test_backbones_know_only_torch():
+    for path in FILES:
+        if room_of(module_of(path)) == "backbones":
+            nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, (ast.Import, ast.ImportFrom))]
+            names = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
+            names |= {n.module for n in nodes if isinstance(n, ast.ImportFrom)}
+            tops = {name.split(".")[0] for name in names} - sys.stdlib_module_names
+            assert tops <= {"backbones", "torch", "torchvision"}, f"{path}: {tops}"
 
 
 def test_no_module_imports_itself_in_a_circle():

@@ -27,9 +27,9 @@ def main(arguments: list[str]) -> int:
 
     import torch
 
-    from backbones.classify.views import errors_of
     from detection import parallel
     from detection.atomic import write_atomically
+    from detection.classify.views import errors_of
     from detection.loading.class_testing import images_for, scores_of, view_for
     from detection.loading.classifiers import load_classifier
     from detection.outputs import refuse_overwriting

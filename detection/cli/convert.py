@@ -14,10 +14,10 @@ what cannot be read, is counted and told. Nothing of the dataset is touched. Nee
 def main(arguments: list[str]) -> int:
     args = _parser().parse_args(arguments)
 
-    from backbones.printable import printable
     from detection.config.schema import Config
     from detection.doctor.convert import convert
     from detection.loading.datasets import find_data
+    from detection.printable import printable
 
     config = Config(data=args.data)
     config.dataset.format, config.dataset.images = args.format, args.images

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from detection.cli.arguments import Parser, at_least
 
 if TYPE_CHECKING:
-    from backbones.classify.images import ImageSet
-    from backbones.classify.views import View
+    from detection.classify.images import ImageSet
+    from detection.classify.views import View
     from detection.experiments.report import Report
     from detection.loading.classifiers import Classifier
 

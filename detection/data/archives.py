@@ -23,9 +23,9 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from backbones.bounds import MEMBER, Allowance
 from detection.data.names import leaves_root, unshowable
 from detection.errors import InputError
+from detection.files.bounds import MEMBER, Allowance
 
 CHUNK = 1 << 20
 TIMEOUT_SECONDS = 60

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -18,6 +17,7 @@ from detection.data.image import read_image, resize_image, resize_size, to_plane
 from detection.data.index import AnnotationIndex
 from detection.data.order import Draw
 from detection.errors import InputError
+from detection.parallel import own_process_group
 from detection.records import Sample, Target, collate
 
 STAND_INS = 10
@@ -141,10 +141,8 @@ def loader(
 
 
 def _quiet_worker(_: int) -> None:
-    """Ctrl-C and torchrun signal a whole process group, but the main process still needs batches to finish its step,
-    so a worker forms its own; and OpenCV under albumentations would start a thread per core in every worker."""
+    """OpenCV under albumentations would start a thread per core in every loading process."""
     import cv2
 
-    if hasattr(os, "setpgid"):  # not on Windows
-        os.setpgid(0, 0)
+    own_process_group()
     cv2.setNumThreads(0)

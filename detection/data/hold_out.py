@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from backbones.fingerprints import drawn, of_files
 from detection.counted import counted
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
+from detection.files.fingerprints import drawn, of_files
 
 SALTS, QUICK_SALTS, MANY = 256, 16, 5000
 """Ways of parting that are compared, and fewer for datasets of many images, which chance parts evenly."""

@@ -9,8 +9,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from backbones.decode import decoding, has_wide_grey, open_image, to_rgb
-from detection.errors import InputError, mending
+from detection.errors import InputError
+from detection.files.decode import decoding, has_wide_grey, open_image, to_rgb
 
 Size = tuple[int, int]
 """(height, width) in pixels; the same as in records.py, without importing torch."""
@@ -38,7 +38,7 @@ def read_image(path: Path, grey_bits: int = 16) -> np.ndarray:
     is converted by Pillow's rule, without a colour profile. Of an animation the first frame counts. Raises InputError
     where the file is missing, unreadable, truncated, in float pixels, or larger than Pillow's limit.
     """
-    with mending(), decoding(str(path)), open_image(path) as image:
+    with decoding(str(path)), open_image(path) as image:
         transpose = _TRANSPOSE.get(_orientation(image))
         if transpose is None and image.format == "JPEG" and image.mode == "RGB":
             decoded = _decode_jpeg(path)
@@ -52,7 +52,7 @@ def read_image(path: Path, grey_bits: int = 16) -> np.ndarray:
 def bits_in_use(path: Path) -> int | None:
     """Of a 16-bit grey image whose values fill less than a quarter of the range, as those of 12-bit scanners do, how
     many bits they take; None for all others. Raises InputError like `read_image`."""
-    with mending(), decoding(str(path)), open_image(path) as image:
+    with decoding(str(path)), open_image(path) as image:
         if not has_wide_grey(image):
             return None
         largest = int(np.asarray(image).max())
@@ -67,8 +67,7 @@ def as_rgb(image: Any) -> np.ndarray:
     floats lie in 0..1 or in 0..255, and which of 16 bits count, only the caller knows.
     """
     if isinstance(image, Image.Image):
-        with mending():
-            return np.array(to_rgb(image))
+        return np.array(to_rgb(image))
     if not isinstance(image, np.ndarray):
         kind = type(image).__name__
         raise InputError(f"image: got {kind}; give a uint8 array (H, W, 3) in RGB, or a Pillow image")
@@ -95,7 +94,7 @@ def _decode_jpeg(path: Path) -> np.ndarray | None:
 
 def image_size(path: Path) -> Size:
     """(height, width) of the upright image, from the header alone. Raises InputError like `read_image`."""
-    with mending(), decoding(str(path)), open_image(path) as image:
+    with decoding(str(path)), open_image(path) as image:
         return upright_size(image)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath, PureWindowsPath
 
-from backbones.printable import UNPRINTABLE
+from detection.printable import UNPRINTABLE
 
 LONGEST = 1000
 """letters; an index keeps all names at the length of the longest"""

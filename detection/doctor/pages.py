@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment
 
-from backbones.printable import printable
 from detection.counted import counted
 from detection.data.index import AnnotationIndex
 from detection.doctor.examine import Advice, Examination
 from detection.doctor.findings import RULES, SEVERITIES, Finding
+from detection.printable import printable
 
 SHOWN = 3
 """items of a finding in the text"""

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from backbones.decode import decoding, open_image, to_rgb
 from detection.data.image import Size, image_size, upright_size
-from detection.errors import InputError, mending
+from detection.errors import InputError
+from detection.files.decode import decoding, open_image, to_rgb
 
 SIDE = 16
 """of the small pictures, pixels"""
@@ -66,7 +66,7 @@ class Album:
 
 
 def _look_at(path: Path) -> Look:
-    with mending(), decoding(str(path)), open_image(path) as picture:
+    with decoding(str(path)), open_image(path) as picture:
         size = upright_size(picture)
         # A JPEG decodes to a quarter of its size in less time; all its bytes are read nevertheless.
         picture.draft(None, (8 * SIDE, 8 * SIDE))
@@ -76,7 +76,7 @@ def _look_at(path: Path) -> Look:
     cells = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
     bits = int.from_bytes(np.packbits(cells[:, :-1] < cells[:, 1:]).tobytes(), "big")
     digest = hashlib.blake2b(digest_size=16)
-    with mending(), decoding(str(path)), path.open("rb") as file:
+    with decoding(str(path)), path.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return Look(size, digest.digest(), small, bits)

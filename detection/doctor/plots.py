@@ -11,13 +11,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from backbones.printable import printable
 from detection.data.image import read_image
 from detection.data.index import AnnotationIndex
 from detection.doctor.examine import Examination
 from detection.doctor.findings import RULES, Finding, Item
 from detection.errors import InputError
 from detection.predict.draw import contact_sheet, draw
+from detection.printable import printable
 
 CLASSES = 30
 """classes in the histogram; the rest are one bar"""

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from jinja2 import Environment
 
-from backbones.analysis.tables import fenced, markdown_table, markdown_text
-from backbones.printable import printable
 from detection.counted import counted
 from detection.evaluation.bootstrap import Interval
 from detection.evaluation.compare import Comparison, Row
 from detection.evaluation.paper_tables import PaperTable, paper_markdown
+from detection.markdown import fenced, markdown_table, markdown_text
+from detection.printable import printable
 
 NOTHING = "-"
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backbones.analysis.tables import markdown_table
 from detection.errors import InputError
+from detection.markdown import markdown_table
 
 
 @dataclass(frozen=True)

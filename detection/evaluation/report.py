@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from backbones.printable import printable
 from detection.counted import counted
 from detection.evaluation.coco_ap import CLASS_STAT_NAMES, CocoResult
 from detection.evaluation.voc_ap import VocResult
+from detection.printable import printable
 
 # name -> what is averaged, IoU thresholds, size of the objects, detections an image and class
 COCO_LINES = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from backbones.modes import in_mode
 from detection.model.faster_rcnn import FasterRCNN
 from detection.records import Batch, Detections
 
@@ -37,24 +38,19 @@ def joined(parts: Sequence[Outcome]) -> tuple[list[int], list[Detections], dict[
 def run_detector(model: FasterRCNN, batches: Iterable[Batch], device: torch.device, losses: bool = False) -> Outcome:
     """Detect in every image. With `losses` also the four losses, by the running statistics and without dropout, over
     the anchors and the proposals of testing that the seeds of the batches choose."""
-    was_training = model.training
-    model.eval()
     rows: list[int] = []
     detections: list[Detections] = []
     found: dict[int, tuple[int, dict[str, float]]] = {}
-    for batch in batches:
-        batch = batch.to(device)
-        maps = model.maps(batch)
-        if losses:
-            own, values = model.validate(maps, batch)
-        else:
-            own = model.detect(maps, batch)
-        detections += [d.to("cpu") for d in own]
-        rows += batch.indices
-        if losses:
-            found[batch.indices[0]] = (
-                len(batch.indices),
-                dict(zip(values, torch.stack(list(values.values())).tolist())),
-            )
-    model.train(was_training)
+    with in_mode(model, training=False):
+        for batch in batches:
+            batch = batch.to(device)
+            maps = model.maps(batch)
+            if losses:
+                own, values = model.validate(maps, batch)
+                means = torch.stack(list(values.values())).tolist()
+                found[batch.indices[0]] = len(batch.indices), dict(zip(values, means))
+            else:
+                own = model.detect(maps, batch)
+            detections += [d.to("cpu") for d in own]
+            rows += batch.indices
     return Outcome(rows, detections, found)

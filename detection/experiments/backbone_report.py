@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from backbones.analysis.figures import cost_figure, error_curves
-from backbones.analysis.tables import markdown_table
 from detection.config.pretrain import PretrainConfig
 from detection.evaluation.bootstrap import Interval
 from detection.experiments.backbone_detection import DetectionPlan, best_residual, plan_as_json
@@ -29,7 +27,9 @@ from detection.experiments.backbone_numbers import (
 )
 from detection.experiments.backbone_pretraining import finished, read_right
 from detection.experiments.degradation import curve_of, read_run
+from detection.experiments.figures import cost_figure, error_curves
 from detection.experiments.report import Report, percent
+from detection.markdown import markdown_table
 
 PRETRAINING_NOTE = """Top-1 and top-5 errors are of the data's validation split, 1-crop, by the weights with the lowest
 top-1 error on images held out of the training split, where the learning rate is chosen too; ± is half of the 95 %

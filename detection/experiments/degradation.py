@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from backbones.analysis.figures import Curve, error_curves
-from backbones.analysis.tables import PAPER_ERRORS, markdown_table
 from backbones.nets import NetName
 from detection.config.pretrain import PretrainConfig
 from detection.errors import InputError
+from detection.experiments.figures import Curve, error_curves
 from detection.experiments.jobs import Jobs
+from detection.experiments.published import PAPER_ERRORS
 from detection.experiments.report import Report, percent
+from detection.markdown import markdown_table
 from detection.training.classifier import pretrain, with_net
 
 LAST = 5

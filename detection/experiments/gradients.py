@@ -13,21 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.analysis.figures import GradientHistory, gradient_figure
 from backbones.analysis.gradients import gradient_norms, layer_gradient_norms
-from backbones.analysis.tables import markdown_table
-from backbones.classify.batches import normalise, training_batches
 from backbones.nets import Net, stages_of
+from detection.classify.batches import normalise, training_batches
 from detection.config.pretrain import PretrainConfig
 from detection.engine.run import run
 from detection.engine.settings import check_device
 from detection.engine.trainable import Evaluation, Objective, TrainingResult
-from detection.errors import mending
 from detection.experiments.degradation import read_run
+from detection.experiments.figures import GradientHistory, gradient_figure
 from detection.experiments.report import Report
 from detection.loading.class_images import ClassSplits, augmentation
 from detection.loading.class_testing import check_classes
 from detection.loading.classifiers import Classifier, build_classifier
+from detection.markdown import markdown_table
 from detection.training.classifier import ClassifierTraining, with_net
 
 PAPER = """The paper gives no numbers: it reports that gradients of plain nets with batch norm do not vanish, and leaves
@@ -67,8 +66,7 @@ def gradients(
     """
     for classifier in trained.values():
         check_classes(classifier, splits.train)
-    with mending():
-        probe = _Probe(*_batch(config, splits, images, device), relative)
+    probe = _Probe(*_batch(config, splits, images, device), relative)
     layers: dict[str, dict[str, float]] = {}
     histories: dict[str, GradientHistory] = {}
     for name in nets:
@@ -108,8 +106,7 @@ def _history(
     config: PretrainConfig, start: dict[str, float], splits: ClassSplits, probe: _Probe, device: torch.device
 ) -> GradientHistory:
     """Norms by stage of a net while it learns, from `start` on; a folder with a run is resumed."""
-    with mending():
-        run(config, _GradientTraining(config, device, splits, probe), device)
+    run(config, _GradientTraining(config, device, splits, probe), device)
     rows = read_run(Path(config.output))["val"]
     norms = {stage: [norm, *(row[stage] for row in rows)] for stage, norm in start.items()}
     return GradientHistory([0, *(row["iteration"] for row in rows)], norms)

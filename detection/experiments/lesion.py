@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from backbones.analysis.figures import Lesions, lesion_figure
 from backbones.analysis.lesion import removable, without
-from backbones.analysis.tables import markdown_table
-from backbones.classify.images import ImageSet
-from backbones.classify.views import View, errors_of
+from detection.classify.images import ImageSet
+from detection.classify.views import View, errors_of
+from detection.experiments.figures import Lesions, lesion_figure
 from detection.experiments.report import Report
 from detection.loading.class_testing import scores_of
 from detection.loading.classifiers import Classifier
+from detection.markdown import markdown_table
 
 PAPER = """Veit et al. 2016 delete blocks of a ResNet-110 and layers of a VGG net trained on CIFAR-10: without one of
 its layers the VGG net falls to about 90 % error, while the ResNet hardly changes, save where the map is halved."""

@@ -11,9 +11,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from backbones.analysis.tables import fenced
 from detection.atomic import write_atomically
 from detection.engine.provenance import versions
+from detection.markdown import fenced
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,13 @@ import dataclasses
 
 import numpy as np
 
-from backbones.analysis.figures import response_figure
 from backbones.analysis.responses import Response, layer_responses
-from backbones.analysis.tables import markdown_table
-from backbones.classify.images import ImageSet
-from backbones.classify.views import View, view_batches
-from detection.errors import mending
+from detection.classify.images import ImageSet
+from detection.classify.views import View, view_batches
+from detection.experiments.figures import response_figure
 from detection.experiments.report import Report
 from detection.loading.classifiers import Classifier
+from detection.markdown import markdown_table
 
 PAPER = """The paper gives no numbers but two findings: residual nets respond more weakly than their plain counterparts,
 and of residual nets the deeper ones more weakly, each layer changing the signal less."""
@@ -28,11 +27,10 @@ def responses(
     command: list[str],
 ) -> Report:
     """Standard deviations of every 3x3 layer's output after batch norm, over `images`."""
-    with mending():
-        found = {
-            name: layer_responses(classifier.net, view_batches(images, view, batch, workers))
-            for name, classifier in classifiers.items()
-        }
+    found = {
+        name: layer_responses(classifier.net, view_batches(images, view, batch, workers))
+        for name, classifier in classifiers.items()
+    }
     rows = [_row(name, layers) for name, layers in found.items()]
     header = ["net", "3x3 layers", "mean std", "median std", "largest std", "smallest std"]
     numbers = {name: [dataclasses.asdict(layer) for layer in layers] for name, layers in found.items()}

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from backbones.analysis.complexity import PAPER, Complexity, complexity
-from backbones.analysis.tables import markdown_table
 from backbones.nets import NetName, make_net
 from detection.errors import InputError
 from detection.experiments.report import Report
+from detection.markdown import markdown_table
 
 NETS = tuple(PAPER)
 IMAGENET_SIZE, CIFAR_SIZE = 224, 32

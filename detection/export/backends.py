@@ -96,10 +96,28 @@ def _read_openvino(path: Path, precision: str) -> Graph:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
     try:
-        request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
+        return _Requests(openvino.Core().compile_model(path, "CPU", settings))
     except RuntimeError as error:
         raise InputError(f"{path}: not a graph that OpenVINO reads ({_first(error)}); export again") from error
-    return lambda x: list(request.infer([x], share_inputs=True, share_outputs=True).values())
+
+
+class _Requests:
+    """OpenVINO's compiled graph as a function. A request of it has one set of input and output memory, so every call
+    takes one that no other thread uses, and copies the outputs before it is free again."""
+
+    def __init__(self, compiled: Any) -> None:
+        self.compiled = compiled
+        self.idle = [compiled.create_infer_request()]
+
+    def __call__(self, x: np.ndarray) -> list[np.ndarray]:
+        try:
+            request = self.idle.pop()
+        except IndexError:  # others compute at the moment
+            request = self.compiled.create_infer_request()
+        try:
+            return [np.array(found) for found in request.infer([x], share_inputs=True, share_outputs=True).values()]
+        finally:
+            self.idle.append(request)
 
 
 def _read_onnx(path: Path, precision: str) -> Graph:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from detection.model.faster_rcnn import FasterRCNN
 
 Graph = Callable[[np.ndarray], Sequence[np.ndarray]]
-"""One float32 array in, the outputs in order; they stay valid only until the next call."""
+"""One float32 array in, the outputs in order, as arrays of their own; may be called from several threads."""
 
 
 class TrunkGraph(nn.Module):
@@ -60,7 +60,7 @@ class _Trunk:
         self.graph = graph
 
     def __call__(self, x: Tensor) -> Maps:
-        found = [torch.from_numpy(np.array(a)) for a in self.graph(x.contiguous().numpy())]
+        found = [torch.from_numpy(a) for a in self.graph(x.contiguous().numpy())]
         levels = len(found) // 3
         maps = [m.permute(0, 3, 1, 2) for m in found[:levels]]
         return Maps(maps, found[levels : 2 * levels], found[2 * levels :])
@@ -80,7 +80,7 @@ class _Head(nn.Module):
     def forward(self, pooled: Tensor) -> Tensor:
         if not len(pooled):
             return pooled.new_zeros(0, self.outputs)
-        return torch.from_numpy(np.array(self.graph(pooled.permute(0, 2, 3, 1).contiguous().numpy())[0]))
+        return torch.from_numpy(self.graph(pooled.permute(0, 2, 3, 1).contiguous().numpy())[0])
 
 
 def with_graphs(model: FasterRCNN, trunk: Graph, head: Graph) -> FasterRCNN:

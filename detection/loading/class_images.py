@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from backbones.classify.augment import MEAN_COLOUR, Augmentation
-from backbones.classify.images import ImageSet
-from backbones.classify.sources import Source, open_source
-from backbones.classify.views import View
+from detection.classify.augment import MEAN_COLOUR, Augmentation
+from detection.classify.images import ImageSet
+from detection.classify.sources import Source, open_source
+from detection.classify.views import View
 from detection.config.pretrain import ClassDatasetConfig, CropConfig, PretrainConfig, ViewConfig
 from detection.config.resuming import stored_setting
 from detection.counted import counted
-from detection.errors import InputError, mending
+from detection.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -34,33 +34,29 @@ def open_data(data: str | None) -> Source:
         raise InputError(
             "data: give --data PATH: a folder or tar with train/CLASS/*.jpg and val/CLASS/*.jpg, or CIFAR-10's folder"
         )
-    with mending():
-        return open_source(Path(data))
+    return open_source(Path(data))
 
 
 def load_class_splits(config: PretrainConfig) -> ClassSplits:
     """All splits of a run. Without a validation split, part of the training split is held out."""
     source, dataset = open_data(config.data), config.dataset
-    with mending():
-        train, val, test = source.read(dataset.train), None, None
-        names, lines, held = train.class_names, [], None
-        if dataset.val in source.splits:
-            assert dataset.val is not None
-            val = source.read(dataset.val, names)
-            if dataset.hold_out is not None:
-                lines.append(f"warning: dataset.hold_out {dataset.hold_out} has no effect: there is {dataset.val!r}")
-        elif dataset.val is not None:
-            whole, held = len(train), _held_out(config, len(train))
-            train, val = train.hold_out(*held)
-            lines.append(
-                f"no split {dataset.val!r}: held out {len(val)} of {counted(whole, 'image')}, by their content"
-            )
-        if dataset.test in source.splits and dataset.test not in (None, dataset.val):
-            assert dataset.test is not None
-            test = source.read(dataset.test, names)
-        elif dataset.test not in (None, dataset.val, ClassDatasetConfig().test):  # the default is there or is not
-            there = ", ".join(source.splits)
-            raise InputError(f"dataset.test: {config.data} has no split {dataset.test!r}; there is {there}")
+    train, val, test = source.read(dataset.train), None, None
+    names, lines, held = train.class_names, [], None
+    if dataset.val in source.splits:
+        assert dataset.val is not None
+        val = source.read(dataset.val, names)
+        if dataset.hold_out is not None:
+            lines.append(f"warning: dataset.hold_out {dataset.hold_out} has no effect: there is {dataset.val!r}")
+    elif dataset.val is not None:
+        whole, held = len(train), _held_out(config, len(train))
+        train, val = train.hold_out(*held)
+        lines.append(f"no split {dataset.val!r}: held out {len(val)} of {counted(whole, 'image')}, by their content")
+    if dataset.test in source.splits and dataset.test not in (None, dataset.val):
+        assert dataset.test is not None
+        test = source.read(dataset.test, names)
+    elif dataset.test not in (None, dataset.val, ClassDatasetConfig().test):  # the default is there or is not
+        there = ", ".join(source.splits)
+        raise InputError(f"dataset.test: {config.data} has no split {dataset.test!r}; there is {there}")
     counts = {"training": train, "validation": val, "test": test}
     images = ", ".join(f"{len(images)} {name}" for name, images in counts.items() if images is not None)
     return ClassSplits(train, val, test, [*lines, f"{images} images, {counted(len(names), 'class')}"], held)

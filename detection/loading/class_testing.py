@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from backbones.cifar import CifarNet
-from backbones.classify.images import ImageSet
-from backbones.classify.views import View, probabilities
+from detection.classify.images import ImageSet
+from detection.classify.views import View, probabilities
 from detection.config.pretrain import CropConfig, ViewConfig
 from detection.counted import counted
-from detection.errors import InputError, mending
+from detection.errors import InputError
 from detection.loading.class_images import open_data, view_of
 from detection.loading.classifiers import Classifier
 
@@ -27,8 +27,7 @@ def images_for(
     source = open_data(data or (config.data if config else None))
     split = split or next((name for name in ("test", "val") if name in source.splits), source.splits[0])
     names = next((c.classes for c in classifiers if c.classes is not None), None)
-    with mending():
-        images = source.read(split, names)
+    images = source.read(split, names)
     for classifier in classifiers:
         check_classes(classifier, images)
     if count is None or count >= len(images):
@@ -68,8 +67,7 @@ def view_for(
 
 def scores_of(classifier: Classifier, images: ImageSet, view: View, batch: int, workers: int) -> Tensor:
     """(N, K) probabilities, on the CPU; `workers` processes decode."""
-    with mending():
-        return probabilities(classifier.net, images, view, _device(classifier), batch, workers)
+    return probabilities(classifier.net, images, view, _device(classifier), batch, workers)
 
 
 def _device(classifier: Classifier) -> torch.device:

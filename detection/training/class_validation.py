@@ -6,12 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.classify.batches import ImageBatch, normalise
-from backbones.classify.images import ImageSet
-from backbones.classify.views import View, errors_of, probabilities
 from detection import parallel
+from detection.classify.batches import ImageBatch, normalise
+from detection.classify.images import ImageSet
+from detection.classify.views import View, errors_of, probabilities
 from detection.engine.trainable import Evaluation, StepLosses
-from detection.errors import mending
 
 
 class ClassificationObjective:
@@ -57,9 +56,8 @@ class ClassificationObjective:
         mine = [row for start in starts for row in range(start, min(start + self.batch, len(images)))]
         part = torch.empty(0, len(images.class_names))
         if mine:
-            with mending():
-                chosen = images if len(mine) == len(images) else images.subset(mine)
-                part = probabilities(model, chosen, self.view, self.device, self.batch, self.workers)
+            chosen = images if len(mine) == len(images) else images.subset(mine)
+            part = probabilities(model, chosen, self.view, self.device, self.batch, self.workers)
         scores = torch.empty(len(images), len(images.class_names))
         for rows, found in parallel.gather((mine, part)):
             scores[rows] = found

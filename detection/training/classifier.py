@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones.classify.batches import ImageBatch, normalise, training_batches
 from backbones.nets import Net, NetName
 from backbones.norm import recompute_statistics
 from backbones.pretrained import WeightsError, load_pretrained
 from detection import checkpoint, parallel
 from detection.atomic import write_atomically
+from detection.classify.batches import ImageBatch, normalise, training_batches
 from detection.config.idle import idle_settings
 from detection.config.origin import Setting
 from detection.config.pretrain import NetConfig, PretrainConfig
@@ -30,7 +30,7 @@ from detection.engine.hardware import loaders
 from detection.engine.run import run
 from detection.engine.settings import check_device
 from detection.engine.trainable import Objective, TrainingResult
-from detection.errors import InputError, mending
+from detection.errors import InputError
 from detection.loading.class_images import ClassSplits, augmentation, load_class_splits, view_of
 from detection.loading.classifiers import build_classifier
 from detection.training.class_validation import ClassificationObjective
@@ -51,12 +51,11 @@ def pretrain(
     try:
         check_device(config.train, config.net.norm, "net.norm", device)
         torch.backends.cudnn.benchmark = True  # crops are all of one size; concerns NVIDIA GPUs alone
-        with mending():
-            splits = splits or load_class_splits(config)
-            if splits.held:
-                count, salt = splits.held
-                config = replace(config, dataset=replace(config.dataset, hold_out=count, hold_out_salt=salt))
-            return run(config, ClassifierTraining(config, device, splits), device, origins)
+        splits = splits or load_class_splits(config)
+        if splits.held:
+            count, salt = splits.held
+            config = replace(config, dataset=replace(config.dataset, hold_out=count, hold_out_salt=salt))
+        return run(config, ClassifierTraining(config, device, splits), device, origins)
     finally:
         parallel.stop()
 

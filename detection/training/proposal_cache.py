@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from backbones.modes import in_mode
 from detection import parallel
 from detection.atomic import write_atomically
 from detection.config.schema import InputConfig
@@ -45,16 +46,14 @@ def propose(
     order = EvaluationOrder(len(index), 1, config.test_short_side, parallel.rank(), parallel.world())
     dataset = DetectionDataset(index, config, training=False)
     batches = loader(dataset, order, loaders(config.workers, device), model.size_multiple, pin=device.type == "cuda")
-    was_training, found = model.training, {}
-    model.eval()
-    with torch.inference_mode():
+    found = {}
+    with in_mode(model, training=False), torch.inference_mode():
         for batch in track(batches, "proposing", len(batches)):
             moved = batch.to(device)
             proposals = model.propose(model.rpn(model.maps(moved)), moved, limits)
             for row, one, size, original in zip(batch.indices, proposals, batch.sizes, batch.original_sizes):
                 in_original = clip(rescale(one.boxes, size, original), original)
                 found[row] = in_original[larger_than(in_original, SMALLEST)].cpu().numpy()
-    model.train(was_training)
     parts = parallel.gather(found)
     whole = {row: boxes for part in parts for row, boxes in part.items()}
     return [whole[row] for row in range(len(index))]

@@ -16,7 +16,6 @@ import pytest
 import torch
 import yaml
 
-from backbones.decode import ImageDataError, open_image
 from detection import checkpoint
 from detection.cli.main import main
 from detection.data.coco import read_coco
@@ -25,6 +24,7 @@ from detection.data.voc import write_voc
 from detection.data.yolo import write_yolo
 from detection.documents import load_yaml
 from detection.errors import InputError, printable
+from detection.files.decode import open_image
 
 ESCAPE = "\x1b[31mred\x1b]0;title\x07"
 SCRIPT = "<script>alert(1)</script>"
@@ -186,7 +186,7 @@ def test_formats_that_run_programs_and_files_that_are_none_are_refused(tmp_path:
         read_image(tmp_path / "a.jpg")
     with pytest.raises(InputError, match="b.jpg: the image cannot be decoded .not a file"):
         read_image(tmp_path / "b.jpg")
-    with pytest.raises(ImageDataError, match="not a file"):
+    with pytest.raises(InputError, match="not a file"):
         open_image(Path("/dev/zero"))
 
 

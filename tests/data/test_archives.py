@@ -310,7 +310,7 @@ def test_the_command_passes_on_what_it_is_given(tmp_path: Path, monkeypatch: pyt
 def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backbones.bounds.FREE", 1 << 20)
+    monkeypatch.setattr("detection.files.bounds.FREE", 1 << 20)
     path, zeros = tmp_path / f"bomb.{kind}", bytes(8 << 20)
     if kind == "zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trees import HEIGHT, WIDTH, corners, save
 
-from backbones.printable import printable
 from detection.data.locate import locate
 from detection.errors import InputError
+from detection.printable import printable
 
 Things = dict[str, list[tuple[str, list[int]]]]
 Writer = Callable[[Path, Things], None]

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backbones.fingerprints import of_files as fingerprints
 from detection.data.hold_out import hold_out, index_fingerprints
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
+from detection.files.fingerprints import of_files as fingerprints
 
 
 def index_of(folder, count, rare=0):

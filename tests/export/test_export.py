@@ -2,9 +2,12 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
+import detection
 from detection.cli.main import main
 
 
@@ -61,3 +64,17 @@ def test_refusals(trained, shapes, tmp_path, capsys):
     refused(["predict", images, "--checkpoint", str(output)], capsys, "trunk.onnx: not a graph that ONNX Runtime reads")
     (output / "trunk.onnx").unlink()
     refused(["predict", images, "--checkpoint", str(output)], capsys, "trunk.onnx: is missing")
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnx"])
+def test_threads_share_an_exported_detector(backend, trained, shapes, tmp_path):
+    pytest.importorskip("openvino" if backend == "openvino" else "onnxruntime")
+    words = ["--checkpoint", str(trained / "best.pt"), "--images", str(shapes / "val"), "--backend", backend]
+    assert main(["export", *words, "--output", str(tmp_path / "exported")]) == 0
+    detector = detection.load(tmp_path / "exported", device="cpu")
+    images = sorted((shapes / "train").iterdir()) * 8
+    alone = [detector(path) for path in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(detector, images))
+    for one, other in zip(alone, together):
+        assert np.array_equal(one.boxes, other.boxes) and np.array_equal(one.scores, other.scores)

@@ -18,13 +18,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from backbones.analysis.tables import markdown_table
-from backbones.classify.augment import Augmentation
-from backbones.classify.batches import training_batches
-from backbones.classify.images import ImageSet
 from backbones.nets import make_net
 from backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from benchmarks.measuring import alternate
+from detection.classify.augment import Augmentation
+from detection.classify.batches import training_batches
+from detection.classify.images import ImageSet
 from detection.data.order import TrainingOrder
 from detection.engine.callback import Callback
 from detection.engine.learning_rate import LearningRate
@@ -33,6 +32,7 @@ from detection.engine.optimizer import build_optimizer
 from detection.engine.state import Progress, TrainingState
 from detection.experiments.report import Report
 from detection.loading.class_images import open_data
+from detection.markdown import markdown_table
 from detection.training.class_validation import ClassificationObjective
 
 BATCH = 128

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from backbones.analysis.tables import markdown_table
 from benchmarks.measuring import Table, alternate
 from detection.data.index import AnnotationIndex
 from detection.evaluation.coco_ap import STAT_NAMES, evaluate_coco
 from detection.evaluation.results import ground_truth, to_results
 from detection.experiments.report import Report
+from detection.markdown import markdown_table
 from detection.records import Detections
 
 CLASSES, OBJECTS, CROWDS = 80, 7.36, 0.012

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from backbones.analysis.tables import markdown_table
 from benchmarks.measuring import in_fresh_process, resident
 from benchmarks.peers import batch_of, pictures
 from detection.config.schema import ModelConfig
 from detection.experiments.report import Report
+from detection.markdown import markdown_table
 from detection.model.build import build_model
 from detection.predict.prepare import prepare
 

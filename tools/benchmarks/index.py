@@ -16,12 +16,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 from torchvision.datasets import CocoDetection
 
-from backbones.analysis.tables import markdown_table
 from benchmarks.measuring import Table, alternate, in_fresh_process
 from detection.config.schema import InputConfig
 from detection.data.coco import read_coco
 from detection.data.dataset import DetectionDataset
 from detection.experiments.report import Report
+from detection.markdown import markdown_table
 
 WORKERS, BATCH = 4, 16
 HEIGHT, WIDTH, CLASSES, CORNERS = 480, 640, 80, 24

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from backbones.analysis.tables import markdown_table
 from benchmarks.peers import batch_of, pictures, same_in_toolkit, torchvision_detector
 from detection.allocator import keep_freed_memory
 from detection.data.image import resize_image
 from detection.experiments.report import Report
+from detection.markdown import markdown_table
 from detection.predict.prepare import prepare
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from backbones.analysis.tables import markdown_table
+from detection.markdown import markdown_table
 
 Seconds = dict[str, list[float]]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from backbones.analysis.tables import markdown_table
 from benchmarks.measuring import Table, alternate, in_fresh_process, resident
 from benchmarks.peers import (
     as_torchvision,
@@ -20,6 +19,7 @@ from benchmarks.peers import (
 from detection.allocator import keep_freed_memory
 from detection.engine.optimizer import build_optimizer
 from detection.experiments.report import Report
+from detection.markdown import markdown_table
 from detection.records import Batch
 
 SIDE, BATCH, OBJECTS = 480, 2, 12

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from backbones.analysis.tables import markdown_table
 from detection import checkpoint
 from detection.config.schema import Config, DetectorTrainConfig, InputConfig, ModelConfig
 from detection.data.shapes import write_shapes
+from detection.markdown import markdown_table
 from detection.training.train import train
 from gpu.findings import Check, Found
 

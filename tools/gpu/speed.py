@@ -22,10 +22,10 @@ from benchmarks.peers import (
     torchvision_step,
 )
 
-from backbones.analysis.tables import markdown_table
 from detection.engine.hardware import use_tf32
 from detection.engine.loop import AMP_TYPES
 from detection.engine.optimizer import build_optimizer
+from detection.markdown import markdown_table
 from detection.model.faster_rcnn import FasterRCNN
 from detection.predict.prepare import PRECISIONS, in_precision, prepare
 from detection.records import Batch

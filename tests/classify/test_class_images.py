@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from backbones.classify.images import ImageSet
-from backbones.decode import ImageDataError
+from detection.classify.images import ImageSet
+from detection.errors import InputError
 
 
 def encoded(array: np.ndarray, mode: str | None = None, suffix: str = "PNG") -> bytes:
@@ -49,7 +49,7 @@ def test_holding_out_splits_the_set_in_two(count, share, seed):
 
 @pytest.mark.parametrize("count", [-1, 5, 6])
 def test_holding_out_everything_is_refused(count):
-    with pytest.raises(ImageDataError, match="of 5 images cannot be held out; hold out between 0 and 4"):
+    with pytest.raises(InputError, match="of 5 images cannot be held out; hold out between 0 and 4"):
         a_set(5).hold_out(count, 0)
 
 
@@ -68,13 +68,13 @@ def test_an_image_that_does_not_decode_is_named(monkeypatch, tmp_path):
     floats = encoded(noise[..., 0].astype(np.float32), suffix="TIFF")
     images = images_of(content, b"", b"text", content[: len(content) // 2], floats)
     for row, why in ((1, "not an image"), (2, "not an image"), (3, "cannot be decoded"), (4, "float pixels")):
-        with pytest.raises(ImageDataError, match=f"^image {row}: .*{why}.*; .*$"):
+        with pytest.raises(InputError, match=f"^image {row}: .*{why}.*; .*$"):
             images.image(row)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1599)
-    with pytest.raises(ImageDataError, match=r"^image 0: too large \(40x40 .*scale the image down$"):
+    with pytest.raises(InputError, match=r"^image 0: too large \(40x40 .*scale the image down$"):
         images.image(0)
     gone = ImageSet(("a",), np.zeros(1, dtype=np.int64), ["gone.png"], None, tmp_path)
-    with pytest.raises(ImageDataError, match=r"^.*/gone.png: there is no such image file"):
+    with pytest.raises(InputError, match=r"^.*/gone.png: there is no such image file"):
         gone.image(0)
 
 

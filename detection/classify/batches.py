@@ -5,7 +5,6 @@ ImageBatch: pixels (B, 3, c, c) uint8, labels (B,) int64, shifts (B, 3) float32 
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -19,10 +18,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from backbones.classify.augment import Augmentation, colour_shift, pad_crop
-from backbones.classify.images import ImageSet
-from backbones.decode import ImageDataError, decoding, to_rgb
 from backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD
+from detection.classify.augment import Augmentation, colour_shift, pad_crop
+from detection.classify.images import ImageSet
+from detection.errors import InputError
+from detection.files.decode import decoding, to_rgb
+from detection.parallel import own_process_group
 
 Order = Iterable[list[tuple[int, int]]]
 """Batches of (row, seed): an image of the set, and the seed of its augmentation in 0..2**32-1."""
@@ -74,7 +75,7 @@ def training_batches(
 
     Padding and cropping a set held in memory costs less than sending it between processes: a thread of this one does
     it. Everything else is decoded and cropped by `workers` processes, or here where there are none. With `pin`, the
-    batches are in page-locked memory. Raises `ImageDataError` for an image that does not decode.
+    batches are in page-locked memory. Raises `InputError` for an image that does not decode.
     """
     if images.pixels is not None and augmentation.kind == "pad":
         return _ahead(partial(_padded_batches, images, augmentation, order, pin))
@@ -86,7 +87,7 @@ def grouped_views(images: ImageSet, views: Views, batch: int, workers: int) -> I
     """The views of the images in turn, `batch` images at a time, as lists of (rows, (n, V, 3, h, w) uint8).
 
     Each list holds all the views of its images: rows of one size that follow each other share a tensor, and an image
-    comes once for each size of its views. `views` is called in worker processes. Raises `ImageDataError` for an image
+    comes once for each size of its views. `views` is called in worker processes. Raises `InputError` for an image
     that does not decode.
     """
     rows = [list(range(i, min(i + batch, len(images)))) for i in range(0, len(images), batch)]
@@ -114,18 +115,18 @@ class _Augmented(Dataset):
     def __init__(self, images: ImageSet, augmentation: Augmentation) -> None:
         self.images, self.augmentation = images, augmentation
 
-    def __getitem__(self, draw: tuple[int, int]) -> tuple[np.ndarray, int, int, Augmentation] | ImageDataError:
+    def __getitem__(self, draw: tuple[int, int]) -> tuple[np.ndarray, int, int, Augmentation] | InputError:
         row, seed = draw
         try:
             with decoding(self.images.called(row)), self.images.picture(row) as picture:
                 crop = self.augmentation(picture, seed)
-        except ImageDataError as error:
+        except InputError as error:
             return error
         return crop, int(self.images.labels[row]), seed, self.augmentation
 
 
-def _collate(items: list) -> ImageBatch | ImageDataError:
-    failed = [item for item in items if isinstance(item, ImageDataError)]
+def _collate(items: list) -> ImageBatch | InputError:
+    failed = [item for item in items if isinstance(item, InputError)]
     if failed:
         return failed[0]
     crops, labels, seeds, made = zip(*items)
@@ -138,16 +139,16 @@ class _Viewed(Dataset):
     def __init__(self, images: ImageSet, views: Views) -> None:
         self.images, self.views = images, views
 
-    def __getitem__(self, row: int) -> tuple[int, list[np.ndarray]] | ImageDataError:
+    def __getitem__(self, row: int) -> tuple[int, list[np.ndarray]] | InputError:
         try:
             with decoding(self.images.called(row)), self.images.picture(row) as picture:
                 return row, self.views(to_rgb(picture))
-        except ImageDataError as error:
+        except InputError as error:
             return error
 
 
-def _collate_views(items: list) -> list[tuple[list[int], Tensor]] | ImageDataError:
-    failed = [item for item in items if isinstance(item, ImageDataError)]
+def _collate_views(items: list) -> list[tuple[list[int], Tensor]] | InputError:
+    failed = [item for item in items if isinstance(item, InputError)]
     if failed:
         return failed[0]
     groups = []
@@ -168,19 +169,13 @@ def _loader(dataset: Dataset, order: Iterable[list], collate: Callable, workers:
         collate_fn=collate,
         pin_memory=pin,
         generator=torch.Generator(),
-        worker_init_fn=_own_group,
+        worker_init_fn=own_process_group,
     )
-
-
-def _own_group(_: int) -> None:
-    """Ctrl-C signals a whole process group, but the main process still needs batches to finish its step."""
-    if hasattr(os, "setpgid"):  # not on Windows
-        os.setpgid(0, 0)
 
 
 def _unless_failed(loader: DataLoader) -> Iterator:
     for made in loader:
-        if isinstance(made, ImageDataError):
+        if isinstance(made, InputError):
             raise made
         yield made
 

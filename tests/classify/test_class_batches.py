@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from backbones.classify.augment import Augmentation, colour_shift, pad_crop
-from backbones.classify.batches import normalise, training_batches
-from backbones.classify.images import ImageSet
-from backbones.decode import ImageDataError
 from backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD
+from detection.classify.augment import Augmentation, colour_shift, pad_crop
+from detection.classify.batches import normalise, training_batches
+from detection.classify.images import ImageSet
+from detection.errors import InputError
 
 LABELS = np.array([0, 1, 2, 1], dtype=np.int64)
 ORDER = [[(0, 11), (3, 2**32 - 1)], [(2, 5), (0, 12)], [(1, 11)]]
@@ -78,7 +78,7 @@ def test_the_thread_passes_its_error_on_and_ends():
     next(batches)
     with pytest.raises(RuntimeError, match="no more"):
         next(batches)
-    with pytest.raises(ImageDataError, match="8x8 pixels padded by 4 are fewer than the crop of 32; pad more"):
+    with pytest.raises(InputError, match="8x8 pixels padded by 4 are fewer than the crop of 32; pad more"):
         next(training_batches(held(8), made, ORDER, 0))
     endless = training_batches(held(), made, iter(lambda: ORDER[0], None), 0)
     next(endless)
@@ -92,5 +92,5 @@ def test_a_corrupt_image_is_named_in_one_line(workers):
     broken = ImageSet(images.class_names, LABELS, images.names, None, [*images.encoded[:2], b"?", images.encoded[3]])
     batches = training_batches(broken, Augmentation("scale", 24, (24, 40)), ORDER, workers)
     next(batches)
-    with pytest.raises(ImageDataError, match=r"^y: not an image that Pillow can read; replace or remove the file$"):
+    with pytest.raises(InputError, match=r"^y: not an image that Pillow can read; replace or remove the file$"):
         next(batches)

@@ -2,8 +2,7 @@
 
 import pytest
 
-from backbones.analysis.tables import PAPER_ERRORS, markdown_table
-from backbones.nets import make_net
+from detection.markdown import markdown_table
 
 
 def test_cells_are_escaped_and_numbers_on_the_right():
@@ -23,9 +22,3 @@ def test_misfits_are_refused():
     for align in ("l", "lx"):
         with pytest.raises(ValueError, match=f"align '{align}' must be 2 letters"):
             markdown_table(["a", "b"], [], align=align)
-
-
-def test_published_errors_name_nets_that_can_be_made():
-    for name, shortcut in PAPER_ERRORS:
-        if name != "cifar_resnet1202":
-            make_net(name, 10, None if shortcut == "none" else shortcut, width=1)

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
-from backbones.classify import sources
-from backbones.classify.sources import open_source
-from backbones.decode import ImageDataError
+from detection.classify import sources
+from detection.classify.sources import open_source
+from detection.errors import InputError
 
 
 def write(path: Path, colour: int, size: tuple[int, int] = (6, 4)) -> None:
@@ -104,7 +104,7 @@ def test_wrong_class_folders_are_named(tree):
         write(tree / f"val/bird{i}/a.png", 1)
     shutil.rmtree(tree / "val/dog")
     expected = "classes missing dog and unknown bird0, bird1, bird2, bird3, bird4 and 2 more"
-    with pytest.raises(ImageDataError, match=f"pets val: {expected}; every split"):
+    with pytest.raises(InputError, match=f"pets val: {expected}; every split"):
         open_source(tree).read("val")
 
 
@@ -113,7 +113,7 @@ def test_a_train_class_without_images_is_named(tree, tmp_path, packed):
     (tree / "train/eel").mkdir()
     (tree / "val/eel").mkdir()
     source = open_source(pack(tree, tmp_path / "pets.tar", "w", "pets") if packed else tree)
-    with pytest.raises(ImageDataError, match="pets.*: no images of eel in train; add some or remove the folder"):
+    with pytest.raises(InputError, match="pets.*: no images of eel in train; add some or remove the folder"):
         source.read("train")
     assert len(source.read("val")) == 2  # a class may be missing from a test
 
@@ -123,20 +123,20 @@ def test_a_corrupt_image_is_named(tree, tmp_path, packed):
     (tree / "val/dog/a.png").write_bytes(b"not a picture")
     source = open_source(pack(tree, tmp_path / "pets.tar.xz") if packed else tree)
     name = "pets.tar.xz: val/dog/a.png" if packed else str(tree / "val/dog/a.png")
-    with pytest.raises(ImageDataError, match=f"^{name}: not an image that Pillow can read; replace or remove"):
+    with pytest.raises(InputError, match=f"^{name}: not an image that Pillow can read; replace or remove"):
         source.read("val")
 
 
 def test_paths_and_splits_that_are_not_there(tree, tmp_path):
-    with pytest.raises(ImageDataError, match="nowhere: no such file or folder; check the path"):
+    with pytest.raises(InputError, match="nowhere: no such file or folder; check the path"):
         open_source(tmp_path / "nowhere")
-    with pytest.raises(ImageDataError, match="pets: there is no split 'test'; it has train, val"):
+    with pytest.raises(InputError, match="pets: there is no split 'test'; it has train, val"):
         open_source(tree).read("test")
-    with pytest.raises(ImageDataError, match=r"classes.tsv: neither a folder nor one of .tar, .*expected \{train"):
+    with pytest.raises(InputError, match=r"classes.tsv: neither a folder nor one of .tar, .*expected \{train"):
         open_source(tree / "classes.tsv")
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", pack(tmp_path / "empty", tmp_path / "empty.tar.gz", "w:gz")):
-        with pytest.raises(ImageDataError, match=r"empty.*: no images found; expected \{train,val,test\}/<class>/im"):
+        with pytest.raises(InputError, match=r"empty.*: no images found; expected \{train,val,test\}/<class>/im"):
             open_source(path)
 
 
@@ -149,17 +149,17 @@ def test_a_tar_cut_anywhere_is_refused(tree, tmp_path, suffix, mode):
     used = len(whole.rstrip(b"\0"))  # a tar is filled up with zeros
     for keep in {0, 100, 512, used // 2, used // 1024 * 512, used - 1}:
         cut.write_bytes(whole[:keep])
-        with pytest.raises(ImageDataError, match=f"cut.{suffix}: the archive is broken .*fetch or pack it again"):
+        with pytest.raises(InputError, match=f"cut.{suffix}: the archive is broken .*fetch or pack it again"):
             open_source(cut)
 
 
 def test_a_tar_with_links_or_beyond_the_limit_is_refused(tree, tmp_path, monkeypatch):
     (tree / "val/dog/z.png").symlink_to("/etc/passwd")
-    with pytest.raises(ImageDataError, match="pets.tar: ./val/dog/z.png is a link; pack the files themselves"):
+    with pytest.raises(InputError, match="pets.tar: ./val/dog/z.png is a link; pack the files themselves"):
         open_source(pack(tree, tmp_path / "pets.tar", "w"))
     (tree / "val/dog/z.png").unlink()
     monkeypatch.setattr(sources, "ARCHIVE_LIMIT", 100)
-    with pytest.raises(ImageDataError, match="pets.tar: more than .* GiB of images; unpack it and give the folder"):
+    with pytest.raises(InputError, match="pets.tar: more than .* GiB of images; unpack it and give the folder"):
         open_source(pack(tree, tmp_path / "pets.tar", "w"))
 
 
@@ -189,7 +189,7 @@ def write_cifar10(root: Path) -> np.ndarray:
 
 def test_cifar10_as_torchvision_unpacks_it(tmp_path, monkeypatch):
     pixels = write_cifar10(tmp_path)
-    with pytest.raises(ImageDataError, match="the CIFAR10 files are incomplete or differ from the published ones"):
+    with pytest.raises(InputError, match="the CIFAR10 files are incomplete or differ from the published ones"):
         open_source(tmp_path).read("train")
     monkeypatch.setattr(datasets.cifar, "check_integrity", lambda *_: True)
     for path in (tmp_path, tmp_path / "cifar-10-batches-py"):
@@ -199,26 +199,26 @@ def test_cifar10_as_torchvision_unpacks_it(tmp_path, monkeypatch):
         assert images.class_names[3] == "cat"
     turned = open_source(tmp_path).read("test", images.class_names[::-1])
     assert turned.labels.tolist() == [4, 5]
-    with pytest.raises(ImageDataError, match="test: classes missing pig and unknown airplane"):
+    with pytest.raises(InputError, match="test: classes missing pig and unknown airplane"):
         open_source(tmp_path).read("test", ("pig", *images.class_names[1:]))
     (tmp_path / "cifar-100-python").mkdir()
-    with pytest.raises(ImageDataError, match="holds cifar-10-batches-py and cifar-100-python; give the path of one"):
+    with pytest.raises(InputError, match="holds cifar-10-batches-py and cifar-100-python; give the path of one"):
         open_source(tmp_path)
 
 
 def test_a_tar_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("backbones.bounds.FREE", 1 << 20)
+    monkeypatch.setattr("detection.files.bounds.FREE", 1 << 20)
     for name in ("train/a/zeros.jpg", "train/a/zeros.txt"):  # an image, and what would be passed over
         path = tmp_path / f"{Path(name).suffix[1:]}.tar.xz"
         with tarfile.open(path, "w:xz") as archive:
             member = tarfile.TarInfo(name)
             member.size = 16 << 20
             archive.addfile(member, io.BytesIO(bytes(16 << 20)))
-        with pytest.raises(ImageDataError, match=f"{path.name}: it unpacks to more than"):
+        with pytest.raises(InputError, match=f"{path.name}: it unpacks to more than"):
             open_source(path)
 
 
 def test_a_class_folder_that_acts_on_a_terminal_is_refused(tree):
     (tree / "train/cat").rename(tree / "train/c\x1b[2Jat")
-    with pytest.raises(ImageDataError, match="control characters in its name"):
+    with pytest.raises(InputError, match="control characters in its name"):
         open_source(tree).read("train")

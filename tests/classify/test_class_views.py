@@ -10,10 +10,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from backbones.classify.batches import normalise
-from backbones.classify.images import ImageSet
-from backbones.classify.views import View, log_loss, probabilities, top_errors, view_batches
-from backbones.decode import ImageDataError
+from detection.classify.batches import normalise
+from detection.classify.images import ImageSet
+from detection.classify.views import View, log_loss, probabilities, top_errors, view_batches
+from detection.errors import InputError
 
 
 def picture(height: int, width: int, seed: int = 0) -> Image.Image:
@@ -90,14 +90,14 @@ def test_images_held_in_memory_are_read_as_they_are():
 
 def test_what_cannot_be_tested_is_refused():
     images = images_of((8, 8))
-    with pytest.raises(ImageDataError, match="an empty set cannot be tested"):
+    with pytest.raises(InputError, match="an empty set cannot be tested"):
         probabilities(Net(3, 1), images.subset([]), View("whole"), "cpu")
     with pytest.raises(ValueError, match="view '5-crop' is unknown; known are whole, 1-crop, 10-crop, multi-scale"):
         View("5-crop")
     with pytest.raises(ValueError, match="a crop of 224 does not fit into a short side of 64"):
         View("10-crop", short_side=64)
     broken = ImageSet(("a",), np.zeros(1, dtype=np.int64), ["x.jpg"], None, [b"?"])
-    with pytest.raises(ImageDataError, match="^x.jpg: not an image"):
+    with pytest.raises(InputError, match="^x.jpg: not an image"):
         probabilities(Net(3, 1), broken, View("1-crop", 8, 8), "cpu", workers=1)
 
 

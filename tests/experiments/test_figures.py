@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from backbones.analysis.figures import (
+from backbones.analysis.responses import Response
+from detection.experiments.figures import (
     Curve,
     GradientHistory,
     Lesions,
@@ -16,7 +17,6 @@ from backbones.analysis.figures import (
     response_figure,
     smoothed,
 )
-from backbones.analysis.responses import Response
 
 
 def drawn(figure: Figure):

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-from backbones.classify.images import picture_of, planes
-from backbones.decode import ImageDataError, to_rgb
 from backbones.pretrained import IMAGENET_MEAN
+from detection.classify.images import picture_of, planes
+from detection.errors import InputError
+from detection.files.decode import to_rgb
 
 MEAN_COLOUR = (round(IMAGENET_MEAN[0]), round(IMAGENET_MEAN[1]), round(IMAGENET_MEAN[2]))
 
@@ -74,12 +75,12 @@ def pad_crop(
 ) -> np.ndarray:
     """Random crops of the padded images, half of them mirrored, for a whole batch (He et al. 2015, section 4.2).
 
-    pixels (B, 3, H, W), seeds (B,) -> (B, 3, crop, crop). Raises `ImageDataError` where a padded image is too small.
+    pixels (B, 3, H, W), seeds (B,) -> (B, 3, crop, crop). Raises `InputError` where a padded image is too small.
     """
     count, _, height, width = pixels.shape
     rows, columns = height + 2 * pad - crop + 1, width + 2 * pad - crop + 1
     if rows < 1 or columns < 1:
-        raise ImageDataError(
+        raise InputError(
             f"{height}x{width} pixels padded by {pad} are fewer than the crop of {crop}; pad more or crop less"
         )
     padded = np.empty((count, 3, height + 2 * pad, width + 2 * pad), dtype=np.uint8)

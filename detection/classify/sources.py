@@ -21,10 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from backbones.bounds import Allowance, BoundedStream, TooLargeError
-from backbones.classify.images import ImageSet, planes
-from backbones.decode import ImageDataError, decoding
-from backbones.printable import UNPRINTABLE
+from detection.classify.images import ImageSet, planes
+from detection.errors import InputError
+from detection.files.bounds import Allowance, BoundedStream, TooLargeError
+from detection.files.decode import decoding
+from detection.printable import UNPRINTABLE
 
 SPLITS = ("train", "val", "test")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
@@ -65,25 +66,25 @@ class Source:
     def read(self, split: str, class_names: tuple[str, ...] | None = None) -> ImageSet:
         """The images of a split, sorted by class and name; labels follow `class_names`, default the train split's.
 
-        Raises `ImageDataError` for an unknown split, classes other than those, and images that do not decode.
+        Raises `InputError` for an unknown split, classes other than those, and images that do not decode.
         """
         if split not in self.splits:
-            raise ImageDataError(f"{self.path}: there is no split {split!r}; it has {', '.join(self.splits)}")
+            raise InputError(f"{self.path}: there is no split {split!r}; it has {', '.join(self.splits)}")
         return self.load(split, class_names)
 
 
 def open_source(path: Path) -> Source:
     """The source at `path`, of the kind that is found there. A tar is read whole, once, here.
 
-    Raises `ImageDataError` where the path is missing, is of no known kind, or the tar is broken or too large.
+    Raises `InputError` where the path is missing, is of no known kind, or the tar is broken or too large.
     """
     if not path.exists():
-        raise ImageDataError(f"{path}: no such file or folder; check the path")
+        raise InputError(f"{path}: no such file or folder; check the path")
     if not path.is_dir():
         return _tar_source(path)
     cifar = [name for name in CIFAR_FOLDERS if path.name == name or (path / name).is_dir()]
     if len(cifar) > 1:
-        raise ImageDataError(f"{path}: holds {' and '.join(cifar)}; give the path of one of them")
+        raise InputError(f"{path}: holds {' and '.join(cifar)}; give the path of one of them")
     if cifar:
         root = path.parent if path.name == cifar[0] else path
         return Source(path, ("train", "test"), partial(_read_cifar, path, root, CIFAR_FOLDERS[cifar[0]]))
@@ -98,7 +99,7 @@ def _read_cifar(path: Path, root: Path, kind: str, split: str, class_names: tupl
     try:
         data = getattr(datasets, kind)(str(root), train=split == "train", download=False)
     except Exception as error:  # RuntimeError for a wrong hash; whatever pickle and the file system raise
-        raise ImageDataError(
+        raise InputError(
             f"{path}: the {kind} files are incomplete or differ from the published ones ({_line(error)}); "
             "unpack the original archive again"
         ) from error
@@ -118,7 +119,7 @@ def _folder_source(path: Path) -> Source:
         roots = {"train": path}
     classes = {split: _subfolders(root) for split, root in roots.items()}
     if not any(classes.values()):
-        raise ImageDataError(f"{path}: no images found; expected {LAYOUTS}")
+        raise InputError(f"{path}: no images found; expected {LAYOUTS}")
 
     def load(split: str, class_names: tuple[str, ...] | None) -> ImageSet:
         listing = {name: _folder_images(roots[split], name) for name in classes[split]}
@@ -149,17 +150,17 @@ def _is_image(name: str) -> bool:
 def _tar_source(path: Path) -> Source:
     suffix = next((s for s in OPENERS if path.name.lower().endswith(s)), None)
     if suffix is None:
-        raise ImageDataError(f"{path}: neither a folder nor one of {', '.join(OPENERS)}; expected {LAYOUTS}")
+        raise InputError(f"{path}: neither a folder nor one of {', '.join(OPENERS)}; expected {LAYOUTS}")
     try:
         with OPENERS[suffix](path) as stream:
             members = dict(_tar_members(path, stream))
     except TooLargeError as error:
-        raise ImageDataError(f"{path}: {error}, many times its size; unpack it and give the folder") from error
+        raise InputError(f"{path}: {error}, many times its size; unpack it and give the folder") from error
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
-        raise ImageDataError(f"{path}: the archive is broken ({_line(error)}); fetch or pack it again") from error
+        raise InputError(f"{path}: the archive is broken ({_line(error)}); fetch or pack it again") from error
     trees = _trees(path.name, members)
     if not any(images for tree in trees.values() for images in tree.values()):
-        raise ImageDataError(f"{path}: no images found; expected {LAYOUTS}")
+        raise InputError(f"{path}: no images found; expected {LAYOUTS}")
     contents = {_label(path.name, parts): data for parts, data in members.items() if data is not None}
 
     def load(split: str, class_names: tuple[str, ...] | None) -> ImageSet:
@@ -209,13 +210,11 @@ def _tar_members(path: Path, stream: BufferedIOBase) -> Iterator[tuple[Parts, by
             if member.isdir() or not _is_image(parts[-1]):
                 continue
             if member.islnk() or member.issym():
-                raise ImageDataError(
-                    f"{path.name}: {member.name} is a link; pack the files themselves (tar --dereference)"
-                )
+                raise InputError(f"{path.name}: {member.name} is a link; pack the files themselves (tar --dereference)")
             allowance.spend(member.size)  # a sparse member is larger than what the stream holds of it
             total += member.size
             if total > ARCHIVE_LIMIT:
-                raise ImageDataError(
+                raise InputError(
                     f"{path}: more than {ARCHIVE_LIMIT / 2**30:g} GiB of images; unpack it and give the folder"
                 )
             content = archive.extractfile(member) if member.isfile() else None
@@ -246,10 +245,10 @@ def _assemble(
     label_of = {name: label for label, name in enumerate(known)}
     names = [image for name in sorted(listing) for image in listing[name]]
     if not names:
-        raise ImageDataError(f"{where}: no images found in {split}; expected {LAYOUTS}")
+        raise InputError(f"{where}: no images found in {split}; expected {LAYOUTS}")
     empty = [name for name in listing if not listing[name]] if split == "train" else []
     if empty:
-        raise ImageDataError(f"{where}: no images of {_few(empty)} in {split}; add some or remove the folder")
+        raise InputError(f"{where}: no images of {_few(empty)} in {split}; add some or remove the folder")
     ordered = [label_of[name] for name in sorted(listing)]
     labels = np.repeat(np.array(ordered, dtype=np.int64), [len(listing[name]) for name in sorted(listing)])
     images = ImageSet(known, labels, names, None, held if isinstance(held, Path) else [held[name] for name in names])
@@ -260,11 +259,11 @@ def _assemble(
 def _check_classes(where: str, known: Sequence[str], found: Sequence[str] | Listing) -> None:
     hidden = next((name for name in found if UNPRINTABLE.search(name)), None)
     if hidden is not None:
-        raise ImageDataError(f"{where}: class {hidden!r} has control characters in its name; rename the folder")
+        raise InputError(f"{where}: class {hidden!r} has control characters in its name; rename the folder")
     missing, unknown = [n for n in known if n not in found], sorted(set(found) - set(known))
     if missing or unknown:
         wrong = [f"{what} {_few(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names]
-        raise ImageDataError(f"{where}: classes {' and '.join(wrong)}; every split needs the same class folders")
+        raise InputError(f"{where}: classes {' and '.join(wrong)}; every split needs the same class folders")
 
 
 def _few(names: Sequence[str]) -> str:

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from backbones.classify.augment import centre_corner, scaled_size, scaled_window
-from backbones.classify.batches import grouped_views, normalise
-from backbones.classify.images import ImageSet, planes
-from backbones.decode import ImageDataError
 from backbones.modes import in_mode
+from detection.classify.augment import centre_corner, scaled_size, scaled_window
+from detection.classify.batches import grouped_views, normalise
+from detection.classify.images import ImageSet, planes
+from detection.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def probabilities(
 
     net: on `device`, (n, 3, h, w) -> (n, K); run in evaluation mode and left in the mode it was in. batch: pictures
     in a forward pass (all views of an image go together); sizes that differ are not mixed. workers: processes that
-    decode and resize. Raises `ImageDataError` where there are no images, or one does not decode.
+    decode and resize. Raises `InputError` where there are no images, or one does not decode.
     """
     sums: Tensor | None = None
     views = np.zeros(len(images), dtype=np.float32)
@@ -107,7 +107,7 @@ def probabilities(
             sums[rows] += found
             views[rows] += pixels.shape[1]
     if sums is None:
-        raise ImageDataError("an empty set cannot be tested; give at least one image")
+        raise InputError("an empty set cannot be tested; give at least one image")
     return sums / torch.from_numpy(views)[:, None]
 
 

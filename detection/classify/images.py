@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from backbones.decode import ImageDataError, decoding, open_image, to_rgb
-from backbones.fingerprints import drawn, of_contents, of_files
+from detection.errors import InputError
+from detection.files.decode import decoding, open_image, to_rgb
+from detection.files.fingerprints import drawn, of_contents, of_files
 
 MEAN_SAMPLE = 1000
 """Images that the mean colour of an encoded set is taken over."""
@@ -87,7 +88,7 @@ class ImageSet:
         return picture_of(self.pixels[row])
 
     def image(self, row: int) -> np.ndarray:
-        """(3, H, W) uint8 RGB. Raises `ImageDataError` naming an image that does not decode."""
+        """(3, H, W) uint8 RGB. Raises `InputError` naming an image that does not decode."""
         if self.pixels is not None:
             return self.pixels[row]
         with decoding(self.called(row)), self.picture(row) as picture:
@@ -115,10 +116,10 @@ class ImageSet:
         """The set without `count` images, and those images (the 45k/5k of He et al. 2015, section 4.2).
 
         The content of the images and the salt decide which: no image that is added later brings another one into the
-        held-out part. Raises `ImageDataError` where nothing would be left.
+        held-out part. Raises `InputError` where nothing would be left.
         """
         if not 0 <= count < len(self):
-            raise ImageDataError(
+            raise InputError(
                 f"{count} of {len(self)} images cannot be held out; hold out between 0 and {len(self) - 1}"
             )
         order = np.argsort(drawn(self.fingerprints(), salt), kind="stable")
@@ -127,7 +128,7 @@ class ImageSet:
     def mean_colour(self) -> tuple[int, int, int]:
         """The rounded mean of R, G and B: over all pixels, or over a sample of the encoded images."""
         if not len(self):
-            raise ImageDataError("an empty set has no mean colour; give images or a colour")
+            raise InputError("an empty set has no mean colour; give images or a colour")
         if self.pixels is not None:
             means = self.pixels.mean((0, 2, 3), dtype=np.float64)
         else:

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from detection.errors import InputError
+
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
 """What is decoded, whatever a file is called. Of the others that Pillow knows, some run programs (EPS: Ghostscript)."""
 MAX_PIXELS = 89_478_485
@@ -23,27 +25,23 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-class ImageDataError(ValueError):
-    """Images that cannot be used. One line: what is wrong, in which file and item, how to fix it."""
-
-
 @contextlib.contextmanager
 def decoding(name: str) -> Iterator[None]:
-    """Whatever is raised within becomes a `ImageDataError` that names the image."""
+    """Whatever is raised within becomes an `InputError` that names the image."""
     try:
         yield
-    except ImageDataError as error:
-        raise ImageDataError(f"{name}: {error}") from error
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
     except FileNotFoundError:
-        raise ImageDataError(f"{name}: there is no such image file; check the path and the image folder") from None
+        raise InputError(f"{name}: there is no such image file; check the path and the image folder") from None
     except Image.UnidentifiedImageError:
-        raise ImageDataError(f"{name}: not an image that Pillow can read; replace or remove the file") from None
+        raise InputError(f"{name}: not an image that Pillow can read; replace or remove the file") from None
     except Image.DecompressionBombError as error:
-        raise ImageDataError(f"{name}: too large ({error}); scale the image down") from None
+        raise InputError(f"{name}: too large ({error}); scale the image down") from None
     # Pillow's decoders raise whatever a broken file leads them to (OSError, SyntaxError, struct.error, ...).
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise ImageDataError(f"{name}: the image cannot be decoded ({reason}); replace or remove the file") from error
+        raise InputError(f"{name}: the image cannot be decoded ({reason}); replace or remove the file") from error
 
 
 def open_image(encoded: Path | bytes) -> Image.Image:
@@ -54,7 +52,7 @@ def open_image(encoded: Path | bytes) -> Image.Image:
     """
     # A pipe or device in the place of a file would be waited for, or read without end.
     if not isinstance(encoded, bytes) and not stat.S_ISREG(os.stat(encoded).st_mode):
-        raise ImageDataError("the image cannot be decoded (not a file); replace or remove it")
+        raise InputError("the image cannot be decoded (not a file); replace or remove it")
     picture = Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded, formats=FORMATS)
     limit = min(Image.MAX_IMAGE_PIXELS or MAX_PIXELS, MAX_PIXELS)
     if picture.width * picture.height > limit:
@@ -77,7 +75,7 @@ def to_rgb(picture: Image.Image, grey_bits: int = 16) -> Image.Image:
     if picture.mode == "RGB":
         return picture
     if picture.mode == "F":
-        raise ImageDataError("float pixels have no fixed range; save the image with 8 bits a channel")
+        raise InputError("float pixels have no fixed range; save the image with 8 bits a channel")
     if has_wide_grey(picture):
         # In place: at the limit of pixels every copy is hundreds of megabytes.
         largest = 2**grey_bits - 1

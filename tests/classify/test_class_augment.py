@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from backbones.classify.augment import (
+from detection.classify.augment import (
     CROPS,
     PCA_VALUES,
     PCA_VECTORS,
@@ -19,8 +19,8 @@ from backbones.classify.augment import (
     scale_crop,
     scaled_size,
 )
-from backbones.classify.images import picture_of, planes
-from backbones.decode import open_image
+from detection.classify.images import picture_of, planes
+from detection.files.decode import open_image
 
 SEEDS = st.integers(0, 2**32 - 1)
 
