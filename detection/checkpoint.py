@@ -9,6 +9,7 @@ A checkpoint is a dict of plain values and tensors, so that it loads without run
     metrics      of the last evaluation
     trained_on   (N,) int64: what the images are known by that it was trained on, see `detection.data.hold_out`
     model        state dict of the weights to use: averaged ones where the run averages
+    thresholds   where `frcnn threshold` chose them: from which score on a detection of each class is to be believed
     training     for `last.pt`: trained weights, average, optimiser, scaler, learning rate and progress; there is no
                  random state and no position in the data, which follow from the seed and the iteration
     versions     of this toolkit, torch and torchvision

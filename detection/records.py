@@ -9,6 +9,7 @@ Conventions, here and everywhere:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -142,9 +143,10 @@ class Detections:
         boxes, scores, labels = on_host(self.boxes, self.scores, self.labels)
         return Detections(boxes.to(device), scores.to(device), labels.to(device), self.size)
 
-    def above(self, score: float) -> Detections:
-        """Those whose score is at least `score`."""
-        keep = self.scores >= score
+    def above(self, score: float | Sequence[float]) -> Detections:
+        """Those whose score is at least `score`: one for all classes, or one for each label."""
+        least = torch.tensor(score, dtype=self.scores.dtype)
+        keep = self.scores >= (least[self.labels] if least.ndim else least)
         return Detections(self.boxes[keep], self.scores[keep], self.labels[keep], self.size)
 
 

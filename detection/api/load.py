@@ -68,7 +68,8 @@ class LoadedDetector:
         An image is a path or an http address of a file, the bytes of one or a file opened for reading them, a uint8
         array (H, W, 3) in RGB or (H, W) in grey, a Pillow image, or a uint8 tensor (3, H, W). Files are turned upright
         by their EXIF orientation; arrays, tensors and Pillow images are taken as they are. score: leave out what scores
-        less; default all that the model keeps, from model.roi.score on. Raises `InputError` for what is no image.
+        less; default the thresholds that `frcnn threshold` chose, else all that the model keeps, from model.roi.score
+        on. Raises `InputError` for what is no image.
         """
         score = None if score is None else checked_score(score)
         if isinstance(images, (list, tuple)):
@@ -78,7 +79,8 @@ class LoadedDetector:
     def _one(self, image: Any, score: float | None) -> Prediction:
         pixels = as_pixels(image, self.detector.grey_bits)
         found = self.serving([pixels])[0]
-        return Prediction.of(pixels, found if score is None else found.above(score), self.class_names)
+        least = self.detector.thresholds if score is None else score
+        return Prediction.of(pixels, found if least is None else found.above(least), self.class_names)
 
 
 def load(path: Path | str, device: str = "auto", size: int | None = None) -> LoadedDetector:

@@ -24,6 +24,8 @@ COMMANDS = {
     "configs": "the configs that come with the toolkit",
     "prepare-data": "fetch and lay out PASCAL VOC and COCO",
     "reproduce": "the detection tables of the ResNet paper",
+    "report": "what a detector gets wrong and why, as one page",
+    "threshold": "choose from which score on detections are believed, and keep it",
     "check-data": "what is wrong with your images and annotations, and a fixed copy",
 }
 EXPERIMENTS = {

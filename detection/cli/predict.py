@@ -35,6 +35,9 @@ pixels of the original image, upright by its EXIF orientation, and a picture of 
 Several checkpoints of the same classes are an ensemble. Under torchrun every process takes its share of the images.
 An interrupted prediction is resumed with --resume."""
 
+SCORE = 0.5
+"""Least score of a detection where neither --score nor the checkpoint says one."""
+
 DECODERS = 4
 """Threads that decode images, at most, unless more are asked for."""
 
@@ -90,8 +93,13 @@ def _detector(args: argparse.Namespace, device: torch.device) -> Detector | Impr
     if parallel.rank() == 0:
         print(f"input: {size_text(detectors[0])}")
     tell_of_compilation(args)
+    if args.score is None:
+        args.score = list(detectors[0].thresholds or [SCORE] * len(detectors[0].class_names))
+    elif detectors[0].thresholds and parallel.rank() == 0:
+        print(f"--score {args.score:g}: in place of the thresholds of {args.checkpoint[0]}")
+    least = min(args.score) if isinstance(args.score, list) else args.score
     for stage in (d.model.roi_stage for d in detectors):  # below its own threshold too
-        stage.limits = replace(stage.limits, score=min(stage.limits.score, args.score))
+        stage.limits = replace(stage.limits, score=min(stage.limits.score, least))
     if args.grey_bits:
         detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
     detectors = [replace(d, model=prepare(d.model, args.compiled)) for d in detectors]
@@ -182,7 +190,9 @@ def _parser() -> Parser:
     parser.add_argument("images", nargs="+", help="image files, folders, or globs in quotes")
     add_testing(parser, required=True)
     parser.add_argument("--output", type=Path, default=Path("runs/predict"), help="folder to write into")
-    parser.add_argument("--score", type=share, default=0.5, help="least score of a detection")
+    parser.add_argument(
+        "--score", type=share, help=f"least score of a detection; default as `frcnn threshold` chose, else {SCORE}"
+    )
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once")
     parser.add_argument("--size", type=at_least(32), help="input size in pixels; default as in training")
     add_running(parser)

@@ -35,10 +35,11 @@ CELLS = 4_000_000
 
 @dataclass(frozen=True)
 class ClassMatches:
-    """The detections of one class, best first. images: (D,) int64 row of the image of each; right, ignored: (T, D)
-    bool; objects: (N,) int64, how many of the class each image has, without those that do not count."""
+    """The detections of one class, best first. images: (D,) int64 row of the image of each; scores: (D,); right,
+    ignored: (T, D) bool; objects: (N,) int64, how many of the class each image has, without those that do not count."""
 
     images: np.ndarray
+    scores: np.ndarray
     right: np.ndarray
     ignored: np.ndarray
     objects: np.ndarray
@@ -120,7 +121,9 @@ def voc_matches(index: AnnotationIndex, results: list[dict[str, Any]], threshold
         rows = order[np.searchsorted(sorted_ids, detections[name].images[matches.order])]
         mine = order[np.searchsorted(sorted_ids, wanted.images[~wanted.difficult])]
         counts = np.bincount(mine, minlength=len(index)).astype(np.int64)
-        classes.append(ClassMatches(rows, matches.right[None], ~(matches.right | matches.wrong)[None], counts))
+        scores = detections[name].scores[matches.order]
+        ignored = ~(matches.right | matches.wrong)
+        classes.append(ClassMatches(rows, scores, matches.right[None], ignored[None], counts))
     return classes
 
 
@@ -133,12 +136,13 @@ def _gathered(images: list[dict[str, Any]], row_of: dict[int, int]) -> ClassMatc
     found = [image for image in images if image["dtScores"]]
     if not found:
         nothing = np.zeros((COCO_THRESHOLDS, 0), dtype=bool)
-        return ClassMatches(np.zeros(0, np.int64), nothing, nothing, objects)
+        return ClassMatches(np.zeros(0, np.int64), np.zeros(0), nothing, nothing, objects)
     rows = np.concatenate([np.full(len(image["dtScores"]), row_of[image["image_id"]]) for image in found])
-    order = np.argsort(-np.concatenate([image["dtScores"] for image in found]), kind="stable")
+    scores = np.concatenate([image["dtScores"] for image in found])
+    order = np.argsort(-scores, kind="stable")
     matched = np.concatenate([np.array(image["dtMatches"]) > 0 for image in found], axis=1)[:, order]
     ignored = np.concatenate([np.array(image["dtIgnore"], dtype=bool) for image in found], axis=1)[:, order]
-    return ClassMatches(rows[order], matched & ~ignored, ignored, objects)
+    return ClassMatches(rows[order], scores[order], matched & ~ignored, ignored, objects)
 
 
 Rule = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -75,5 +77,14 @@ def _begin(folder: str, threads: int, start_method: str) -> None:
     multiprocessing.set_start_method(start_method, force=True)
 
     torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     log = (Path(folder) / f"{os.getpid()}.txt").open("a", buffering=1)
     sys.stdout = sys.stderr = log
+
+
+def _end_with_the_parent() -> None:
+    """Without whom nobody waits for the results: a training saves, and all ends."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -30,7 +30,9 @@ def load_detector(path: Path, device: torch.device) -> tuple[Detector, Config]:
     model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     sides = config.input
     size = sides.test_short_side, sides.long_side
-    return Detector(model, tuple(content["classes"]), *size, device, sides.grey_bits), config
+    kept = content.get("thresholds")
+    thresholds = None if kept is None else tuple(float(value) for value in kept)
+    return Detector(model, tuple(content["classes"]), *size, device, sides.grey_bits, thresholds), config
 
 
 def trained_images(path: Path) -> np.ndarray:

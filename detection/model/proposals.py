@@ -53,9 +53,19 @@ class ProposalSelector:
         sizes: list[Size],
         limits: ProposalLimits,
     ) -> list[Proposals]:
+        boxes, scores, valid, runs = self.candidates(logits, deltas, anchors, sizes, limits.before)
+        kept = suppress_each(boxes, scores, valid, runs, self.nms, limits.after)
+        return [Proposals(own[rows], score[rows]) for own, score, rows in zip(boxes, scores, kept)]
+
+    @torch.no_grad()
+    def candidates(
+        self, logits: list[Tensor], deltas: list[Tensor], anchors: list[Tensor], sizes: list[Size], before: int
+    ) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+        """What suppression decides about: boxes (B, N, 4) within the images, logits (B, N), valid (B, N) and how many
+        of the N are of each level, best first."""
         boxes, scores = [], []
         for level_logits, level_deltas, level_anchors in zip(logits, deltas, anchors):
-            count = min(limits.before, level_logits.shape[1])
+            count = min(before, level_logits.shape[1])
             top, rows = level_logits.float().topk(count, dim=1)  # (B, count)
             taken = level_deltas.gather(1, rows[..., None].expand(-1, -1, 4))
             boxes.append(self.coder.decode(taken, level_anchors[rows]))  # (B, count, 4)
@@ -63,6 +73,4 @@ class ProposalSelector:
         all_scores = torch.cat(scores, 1)
         within = torch.stack([clip(own, size) for own, size in zip(torch.cat(boxes, 1), sizes)])
         valid = larger_than(within, self.min_side) & torch.isfinite(all_scores)
-        runs = [part.shape[1] for part in scores]
-        kept = suppress_each(within, all_scores, valid, runs, self.nms, limits.after)
-        return [Proposals(own[rows], score[rows]) for own, score, rows in zip(within, all_scores, kept)]
+        return within, all_scores, valid, [part.shape[1] for part in scores]

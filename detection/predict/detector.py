@@ -18,7 +18,8 @@ class Detector:
     """A model with all that prediction needs.
 
     class_names: in label order; short_side, long_side: input size in pixels, as in training; device: where it runs;
-    grey_bits: with which files are to be read for it, see `read_image`.
+    grey_bits: with which files are to be read for it, see `read_image`; thresholds: from which score on a detection of
+    each label is to be believed, where `frcnn threshold` has chosen them.
     """
 
     model: FasterRCNN
@@ -27,6 +28,7 @@ class Detector:
     long_side: int
     device: torch.device
     grey_bits: int = 16
+    thresholds: tuple[float, ...] | None = None
 
     def at(self, short_side: int | None) -> Detector:
         """The detector at another input size; the limit of the long side grows and shrinks with the short one, so that
