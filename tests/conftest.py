@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from detection.data.shapes import write_shapes
+from tools.tiny_run import tiny_options
 
 
 def pytest_configure() -> None:
@@ -38,31 +39,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny() -> list[str]:
     """Options of a detector and a run of a second: 2 iterations of 2 images of 64 pixels."""
-    options = {
-        "device": "cpu",
-        "input.train_short_sides": "[64]",
-        "input.test_short_side": "64",
-        "input.long_side": "128",
-        "input.workers": "0",
-        "model.backbone": "resnet18",
-        "model.weights": "null",
-        "model.width": "8",
-        "model.fpn_channels": "16",
-        "model.anchors.sizes": "[[8],[16],[32],[64],[128]]",
-        "model.rpn.train_before_nms": "100",
-        "model.rpn.train_after_nms": "50",
-        "model.rpn.test_before_nms": "100",
-        "model.rpn.test_after_nms": "50",
-        "model.roi.sampling_ratio": "1",
-        "model.roi.batch_per_image": "32",
-        "model.roi.hidden": "32",
-        "train.batch": "2",
-        "train.iterations": "2",
-        "train.lr": "0.01",
-        "train.warmup": "0",
-        "train.pictures": "1",
-    }
-    return [f"--{key}={value}" for key, value in options.items()]
+    return tiny_options()
 
 
 @pytest.fixture(scope="session")

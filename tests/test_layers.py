@@ -15,6 +15,7 @@ LEVELS = {
     "detection.errors": 0,
     "detection.printable": 0,
     "detection.markdown": 0,
+    "detection.tables": 0,
     "detection.files": 0,
     "detection.atomic": 0,
     "detection.counted": 0,

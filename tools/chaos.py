@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tiny_run import tiny_options
 
 from detection import checkpoint
 from detection.atomic import TEMPORARY, write_atomically
@@ -30,36 +31,20 @@ from detection.cli.main import main as frcnn
 from detection.data.shapes import write_shapes
 from detection.outputs import MARKER
 
-SETTINGS = {
-    "device": "cpu",
-    "input.train_short_sides": "[64,96]",
-    "input.test_short_side": "64",
-    "input.long_side": "128",
-    "input.augment": "[{name: HorizontalFlip, p: 0.5}, {name: GaussNoise, p: 0.5}]",
-    "input.workers": "1",
-    "model.backbone": "resnet18",
-    "model.weights": "null",
-    "model.width": "16",
-    "model.fpn_channels": "16",
-    "model.anchors.sizes": "[[8],[16],[32],[64],[128]]",
-    "model.rpn.train_before_nms": "100",
-    "model.rpn.train_after_nms": "50",
-    "model.rpn.test_before_nms": "100",
-    "model.rpn.test_after_nms": "50",
-    "model.roi.sampling_ratio": "1",
-    "model.roi.batch_per_image": "32",
-    "model.roi.hidden": "32",
-    "train.batch": "2",
-    "train.lr": "0.01",
-    "train.warmup": "0",
-    "train.pictures": "1",
-    "train.ema": "0.9",
-    "train.schedule": "plateau",
-    "train.metric": "loss",
-    "train.log_every": "2",
-    "train.checkpoint_every": "3",
-    "train.evaluate_every": "6",
+CHANGES = {
+    "input__train_short_sides": "[64,96]",
+    "input__augment": "[{name: HorizontalFlip, p: 0.5}, {name: GaussNoise, p: 0.5}]",
+    "input__workers": "1",
+    "model__width": "16",
+    "train__iterations": None,
+    "train__ema": "0.9",
+    "train__schedule": "plateau",
+    "train__metric": "loss",
+    "train__log_every": "2",
+    "train__checkpoint_every": "3",
+    "train__evaluate_every": "6",
 }
+"""Of the tiny run's settings: everything that a resumed run must continue exactly is in use."""
 
 
 @dataclass
@@ -94,7 +79,7 @@ def main() -> int:
 def chaos(folder: Path, wanted: int, iterations: int, moments: random.Random) -> dict[str, Any]:
     """Kill runs `wanted` times; what happened, and how many runs ended as the undisturbed one did."""
     data = write_shapes(folder / "shapes", train=8, val=3, size=96)
-    options = [f"--{key}={value}" for key, value in SETTINGS.items()]
+    options = tiny_options(**CHANGES)
     options += [f"--data={data}", f"--train.iterations={iterations}"]
     whole = folder / "whole"
     began = time.monotonic()

@@ -19,34 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tiny_run import tiny_options
 
 from detection.atomic import write_atomically
 from detection.data.shapes import write_shapes
 
-TINY = {
-    "device": "cpu",
-    "input.train_short_sides": "[64]",
-    "input.test_short_side": "64",
-    "input.long_side": "128",
-    "model.backbone": "resnet18",
-    "model.weights": "null",
-    "model.width": "8",
-    "model.fpn_channels": "16",
-    "model.anchors.sizes": "[[8],[16],[32],[64],[128]]",
-    "model.rpn.train_before_nms": "100",
-    "model.rpn.train_after_nms": "50",
-    "model.rpn.test_before_nms": "100",
-    "model.rpn.test_after_nms": "50",
-    "model.roi.sampling_ratio": "1",
-    "model.roi.batch_per_image": "32",
-    "model.roi.hidden": "32",
-    "train.batch": "2",
-    "train.lr": "0.005",
-    "train.clip": "5",
-    "train.warmup": "100",
-    "train.pictures": "1",
-    "train.evaluate_every": "250",
+CHANGES = {
+    "input__workers": None,
+    "train__iterations": None,
+    "train__lr": "0.005",
+    "train__clip": "5",
+    "train__warmup": "100",
+    "train__evaluate_every": "250",
 }
+"""Of the tiny run's settings: a training of thousands of iterations stays sound."""
 WARM = 0.2
 """Share of the time after which caches should be full: growth is counted from there."""
 FLAT = 0.05
@@ -77,7 +63,7 @@ def soak(folder: Path, iterations: int, images: int, every: float) -> dict[str, 
     pictures = sorted((data / "train").iterdir())
     for i in range(images):
         os.link(pictures[i % len(pictures)], many / f"{i:05}{pictures[0].suffix}")
-    options = [f"--{key}={value}" for key, value in TINY.items()]
+    options = tiny_options(**CHANGES)
     options += [f"--data={data}", f"--output={folder / 'run'}", f"--train.iterations={iterations}"]
     predict = [str(many), f"--checkpoint={folder / 'run/best.pt'}", f"--output={folder / 'out'}", "--score=0.05"]
     parts = {

@@ -13,6 +13,7 @@ import numpy as np
 from detection.data.check import box_flaws
 from detection.data.index import AnnotationIndex
 from detection.geometry.anchors import cell_anchors
+from detection.geometry.arrays import iou
 from detection.model.build import PYRAMID_SIZES, SINGLE_MAP_SIZES
 
 THRESHOLDS = (0.5, 0.7)
@@ -87,16 +88,14 @@ def _overlap(boxes: np.ndarray, frames: np.ndarray, anchors: Anchors, level: int
     place for each shape is looked at, rather than the 200,000 anchors of an image.
     """
     stride, offset = anchors.strides[level], anchors.offset
-    centre, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     cells = np.ceil(frames / stride)
     nearest = (np.clip(np.round(centre / stride - offset), 0, cells - 1) + offset) * stride
     shapes = cell_anchors([size], anchors.ratios, anchors.rounded).numpy().astype(np.float64)
     best = np.zeros(len(boxes))
     for width, height in (shapes[:, 2:] - shapes[:, :2]).tolist():
         half = np.array([width, height]) / 2
-        shared = np.minimum(boxes[:, 2:], nearest + half) - np.maximum(boxes[:, :2], nearest - half)
-        area = np.maximum(shared, 0).prod(axis=1)
-        best = np.maximum(best, area / (side.prod(axis=1) + width * height - area))
+        best = np.maximum(best, iou(boxes, np.concatenate([nearest - half, nearest + half], axis=1)))
     return best
 
 

@@ -31,7 +31,7 @@ AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class CropAugmentation:
     """How an image becomes a training crop.
 
     Args:
@@ -170,20 +170,20 @@ def centre_corner(size: tuple[int, int], crop: int) -> tuple[int, int]:
     return round((size[0] - crop) / 2), round((size[1] - crop) / 2)
 
 
-def _pad(image: np.ndarray | Image.Image, seed: int, made: Augmentation) -> np.ndarray:
+def _pad(image: np.ndarray | Image.Image, seed: int, made: CropAugmentation) -> np.ndarray:
     pixels = planes(_picture(image))[None]
     return pad_crop(pixels, np.array([seed]), made.pad, made.crop, made.flip, made.fill)[0]
 
 
-def _scale(image: np.ndarray | Image.Image, seed: int, made: Augmentation) -> np.ndarray:
+def _scale(image: np.ndarray | Image.Image, seed: int, made: CropAugmentation) -> np.ndarray:
     return scale_crop(image, seed, made.short_sides, made.crop, made.flip)
 
 
-def _area(image: np.ndarray | Image.Image, seed: int, made: Augmentation) -> np.ndarray:
+def _area(image: np.ndarray | Image.Image, seed: int, made: CropAugmentation) -> np.ndarray:
     return area_crop(image, seed, made.crop, made.flip)
 
 
-CROPS: dict[str, Callable[[np.ndarray | Image.Image, int, Augmentation], np.ndarray]] = {
+CROPS: dict[str, Callable[[np.ndarray | Image.Image, int, CropAugmentation], np.ndarray]] = {
     "pad": _pad,  # CIFAR: padded, a random crop
     "scale": _scale,  # ImageNet: a random shorter side, a random crop
     "area": _area,  # a random part, resized

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD
-from detection.classify.augment import Augmentation, colour_shift, pad_crop
+from detection.classify.augment import CropAugmentation, colour_shift, pad_crop
 from detection.classify.images import ImageSet
 from detection.errors import InputError
 from detection.files.decode import decoding, to_rgb
@@ -69,7 +69,7 @@ def normalise(pixels: Tensor, shifts: Tensor | None = None) -> Tensor:
 
 
 def training_batches(
-    images: ImageSet, augmentation: Augmentation, order: Order, workers: int, pin: bool = False
+    images: ImageSet, augmentation: CropAugmentation, order: Order, workers: int, pin: bool = False
 ) -> Iterator[ImageBatch]:
     """The batches of `order`, augmented; the same for any number of workers.
 
@@ -94,7 +94,7 @@ def grouped_views(images: ImageSet, views: Views, batch: int, workers: int) -> I
     return _unless_failed(_loader(_Viewed(images, views), rows, _collate_views, workers, False))
 
 
-def _padded_batches(images: ImageSet, made: Augmentation, order: Order, pin: bool) -> Iterator[ImageBatch]:
+def _padded_batches(images: ImageSet, made: CropAugmentation, order: Order, pin: bool) -> Iterator[ImageBatch]:
     assert images.pixels is not None
     for draws in order:
         rows = np.array([row for row, _ in draws], dtype=np.int64)
@@ -104,7 +104,7 @@ def _padded_batches(images: ImageSet, made: Augmentation, order: Order, pin: boo
         yield batch.pin_memory() if pin else batch
 
 
-def _batch(crops: np.ndarray, labels: np.ndarray, seeds: np.ndarray, made: Augmentation) -> ImageBatch:
+def _batch(crops: np.ndarray, labels: np.ndarray, seeds: np.ndarray, made: CropAugmentation) -> ImageBatch:
     shifts = torch.from_numpy(colour_shift(seeds, made.pca)) if made.pca else None
     return ImageBatch(torch.from_numpy(crops), torch.from_numpy(labels), shifts)
 
@@ -112,10 +112,10 @@ def _batch(crops: np.ndarray, labels: np.ndarray, seeds: np.ndarray, made: Augme
 class _Augmented(Dataset):
     """(row, seed) -> crop, label, seed; an error is an item, as torch would wrap a traceback around one raised."""
 
-    def __init__(self, images: ImageSet, augmentation: Augmentation) -> None:
+    def __init__(self, images: ImageSet, augmentation: CropAugmentation) -> None:
         self.images, self.augmentation = images, augmentation
 
-    def __getitem__(self, draw: tuple[int, int]) -> tuple[np.ndarray, int, int, Augmentation] | InputError:
+    def __getitem__(self, draw: tuple[int, int]) -> tuple[np.ndarray, int, int, CropAugmentation] | InputError:
         row, seed = draw
         try:
             with decoding(self.images.called(row)), self.images.picture(row) as picture:

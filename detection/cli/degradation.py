@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detection.cli.arguments import Parser, at_least
-from detection.cli.experiment import add_results, command, follow
+from detection.cli.experiment import add_results, command, finish
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import read_config
 
@@ -22,4 +22,4 @@ def main(arguments: list[str]) -> int:
 
     from detection.experiments.degradation import degradation
 
-    return follow(lambda: degradation(config, args.nets, command("degradation", arguments), args.jobs), args.results)
+    return finish(degradation(config, args.nets, command("degradation", arguments), args.jobs), args.results)

@@ -52,18 +52,6 @@ def named(sources: list[str], classifiers: list[Classifier]) -> dict[str, Classi
     return {n if names.count(n) == 1 else s: c for n, s, c in zip(names, sources, classifiers)}
 
 
-def follow(experiment: Callable[[], Report], folder: Path) -> int:
-    """`finish` what an experiment that trains gives; where a signal stopped it, 128 + the signal."""
-    from detection.engine.signals import Interrupted
-
-    try:
-        report = experiment()
-    except Interrupted as stop:
-        print(f"{stop}: the run is saved; the same command resumes it")
-        return 128 + stop.signal
-    return finish(report, folder)
-
-
 def finish(report: Report, folder: Path) -> int:
     """Write the report, print its table and its files."""
     files = report.write(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detection.cli.arguments import Parser, at_least
-from detection.cli.experiment import add_results, command, follow, named
+from detection.cli.experiment import add_results, command, finish, named
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import read_config
 
@@ -31,6 +31,5 @@ def main(arguments: list[str]) -> int:
     device = parallel.choose_device(config.device)
     trained = named(args.trained, [load_classifier(source, device) for source in args.trained])
     splits, words = load_class_splits(config), command("gradients", arguments)
-    return follow(
-        lambda: gradients(config, args.nets, trained, splits, args.images, args.relative, device, words), args.results
-    )
+    report = gradients(config, args.nets, trained, splits, args.images, args.relative, device, words)
+    return finish(report, args.results)

@@ -36,6 +36,9 @@ EXPERIMENTS = {
     "summary": "depth, parameters, multiply-adds and memory of nets",
 }
 
+RESUMING = ("degradation", "gradients", "reproduce")
+"""What goes on where it was interrupted, without being asked to."""
+
 OTHERS = "another process of this job has ended, and this one with it: the cause is what that one says"
 MEMORY = (
     "out of memory; lower train.batch, --batch, input.train_short_sides or input.long_side, or raise train.accumulate"
@@ -102,6 +105,7 @@ def _lines(commands: dict[str, str]) -> str:
 def _run(name: str, arguments: list[str]) -> int:
     from detection.allocator import keep_freed_memory
     from detection.cli.progress import progress_on_terminal
+    from detection.engine.signals import Interrupted
     from detection.errors import InputError
     from detection.threads import wait_asleep
 
@@ -113,6 +117,10 @@ def _run(name: str, arguments: list[str]) -> int:
             return importlib.import_module(f"detection.cli.{name.replace('-', '_')}").main(arguments)
     except InputError as error:
         return _refuse(str(error))
+    except Interrupted as stop:
+        how = "the same command resumes it" if name in RESUMING else "continue it with --resume"
+        print(f"{stop}: the run is saved; {how}", flush=True)
+        return 128 + stop.signal
     except SystemExit as asked:  # by argparse, for help
         return int(asked.code or 0)
     except PermissionError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detection.cli.follow import follow
+from detection.cli.results import print_result
 from detection.cli.settings import answered
 from detection.config.command_line import CommandLine
 from detection.config.pretrain import PretrainConfig
@@ -26,4 +26,5 @@ def main(arguments: list[str]) -> int:
 
     if config.processes > 1 and not launched():
         return launch("pretrain", line.words, config.processes, config.device)
-    return follow(lambda: pretrain(config, origins=origins(line, config)))
+    print_result(pretrain(config, origins=origins(line, config)))
+    return 0

@@ -20,7 +20,6 @@ from detection.atomic import write_atomically
 from detection.cli.arguments import Parser, at_least
 from detection.config.shipped import FOLDER
 from detection.engine.provenance import versions
-from detection.engine.signals import Interrupted
 from detection.evaluation.compare_pages import Pages, terminal_text
 from detection.evaluation.paper_tables import paper_table
 from detection.experiments.reproduction import METRICS, PAPER, reproduce, to_json
@@ -41,11 +40,7 @@ def main(arguments: list[str]) -> int:
     args, settings = parser.parse_known_args(arguments)
     name = f"{args.table}_{args.scale}"
     output, results = args.output or Path("runs") / name, args.results or Path("results") / name
-    try:
-        found = reproduce(args.table, args.scale, CONFIGS, settings, output, _say, args.resamples)
-    except Interrupted as stop:
-        print(f"{stop}: saved; the same command resumes it")
-        return 128 + stop.signal
+    found = reproduce(args.table, args.scale, CONFIGS, settings, output, _say, args.resamples)
     command = shlex.join(["frcnn", "reproduce", *arguments])
     notes = [_cost_note(found.slower), _machine_note()]
     pages = Pages(Path(found.data).name, command, notes, paper_table(PAPER[args.table], METRICS[args.table]))

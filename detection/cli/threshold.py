@@ -26,9 +26,9 @@ def main(arguments: list[str]) -> int:
     from detection import checkpoint, parallel
     from detection.api.load import as_loaded
     from detection.evaluation.bootstrap import coco_matches
-    from detection.evaluation.compare_pages import plain_table
     from detection.loading.datasets import load_split
     from detection.report.thresholds import at_cost, best, curve
+    from detection.tables import plain_table
     from detection.training.validation import evaluate_detector
 
     file = args.run / "best.pt" if args.run.is_dir() else args.run

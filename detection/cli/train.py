@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from detection.cli.follow import follow
+from detection.cli.results import print_result
 from detection.cli.settings import answered
 from detection.config.command_line import CommandLine
 from detection.config.read import draft_config, resumed
@@ -34,4 +34,5 @@ def main(arguments: list[str]) -> int:
     made = configure(line)
     if made.lines and os.environ.get("RANK", "0") == "0":
         print("\n".join(made.lines))
-    return follow(lambda: train(made.config, made.splits, made.origins))
+    print_result(train(made.config, made.splits, made.origins))
+    return 0

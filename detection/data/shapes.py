@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from detection.errors import InputError
+from detection.geometry.arrays import iou
 
 CLASS_NAMES = ("circle", "rectangle", "triangle", "star", "cross", "ring")
 MARKER = "shapes.json"
@@ -264,16 +265,12 @@ def _fits(shape: _Shape, placed: list[_Shape], visible: list[np.ndarray]) -> boo
     inside = shape.mask > 127
     for other, seen in zip(placed, visible, strict=True):
         whole = np.count_nonzero(other.mask > 127)
-        if np.count_nonzero(seen & ~inside) < MIN_VISIBLE * whole or _iou(shape.box, other.box) > MAX_IOU:
+        if (
+            np.count_nonzero(seen & ~inside) < MIN_VISIBLE * whole
+            or iou(np.array(shape.box), np.array(other.box)) > MAX_IOU
+        ):
             return False
     return True
-
-
-def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    overlap = max(0.0, width) * max(0.0, height)
-    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return overlap / (areas - overlap)
 
 
 def _colour(label: int, mean: np.ndarray, generator: np.random.Generator) -> np.ndarray:

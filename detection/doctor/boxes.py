@@ -7,6 +7,7 @@ import numpy as np
 from detection.data.check import box_flaws
 from detection.data.index import AnnotationIndex
 from detection.doctor.findings import Item, box_item
+from detection.geometry.arrays import iou
 
 SAME_BOX = 0.9
 """IoU from which two boxes are taken for one object"""
@@ -34,29 +35,27 @@ def overlaps(index: AnnotationIndex, least: float) -> tuple[np.ndarray, np.ndarr
     image = np.repeat(np.arange(len(index)), np.diff(index.offsets))
     rows = np.flatnonzero(~empty & ~index.crowd)
     rows = rows[np.lexsort((index.xywh[rows, 0], image[rows]))]
-    x, y, w, h = index.xywh[rows].T
+    boxes = np.concatenate([index.xywh[rows, :2], index.xywh[rows, :2] + index.xywh[rows, 2:]], axis=1)
+    left, width = index.xywh[rows, 0], index.xywh[rows, 2]
     image = image[rows]
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     first = np.arange(len(rows))
     for step in range(1, MOST_NEIGHBOURS):
         first = first[first + step < len(rows)]
         second = first + step
-        near = (image[first] == image[second]) & (x[second] - x[first] <= (1 - least) * w[first] + 1e-9)
+        near = (image[first] == image[second]) & (left[second] - left[first] <= (1 - least) * width[first] + 1e-9)
         first, second = first[near], second[near]
         if not len(first):
             break
-        wide = np.minimum(x[first] + w[first], x[second] + w[second]) - x[second]
-        high = np.minimum(y[first] + h[first], y[second] + h[second]) - np.maximum(y[first], y[second])
-        shared = np.maximum(wide, 0) * np.maximum(high, 0)
-        iou = shared / (w[first] * h[first] + w[second] * h[second] - shared)
-        keep = iou >= least
-        found.append((rows[first[keep]], rows[second[keep]], iou[keep]))
-    a, b, iou = (
+        overlap = iou(boxes[first], boxes[second])
+        keep = overlap >= least
+        found.append((rows[first[keep]], rows[second[keep]], overlap[keep]))
+    a, b, overlap = (
         np.concatenate([np.array([], dtype=kind), *part]) for kind, part in zip((int, int, float), _columns(found))
     )
     low, high = np.minimum(a, b), np.maximum(a, b)
     order = np.lexsort((low, high))
-    return low[order], high[order], iou[order]
+    return low[order], high[order], overlap[order]
 
 
 def _columns(found: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> list[list[np.ndarray]]:
@@ -67,8 +66,10 @@ def duplicate_boxes(split: str, index: AnnotationIndex) -> list[tuple[str, Item]
     """Boxes that repeat an earlier one, and pairs of different classes on one object."""
     found: list[tuple[str, Item]] = []
     dropped: set[int] = set()
-    for first, second, iou in zip(*(column.tolist() for column in overlaps(index, SAME_BOX)), strict=True):
-        other = f"annotation {index.annotation_ids[first]} ({index.class_names[index.labels[first]]}), IoU {iou:.2f}"
+    for first, second, overlap in zip(*(column.tolist() for column in overlaps(index, SAME_BOX)), strict=True):
+        other = (
+            f"annotation {index.annotation_ids[first]} ({index.class_names[index.labels[first]]}), IoU {overlap:.2f}"
+        )
         if index.labels[first] != index.labels[second]:
             found.append(("double class", box_item(split, index, second, f"lies on {other}", first)))
         elif first not in dropped and second not in dropped:

@@ -23,7 +23,8 @@ STAT_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100",
 
 CLASS_STAT_NAMES = ("AP", "AP50", "APs", "APm", "APl")
 
-AREA_RANGES = {"all": 0, "s": 1, "m": 2, "l": 3}
+SIZES = {"s": 1, "m": 2, "l": 3}
+"""Places of the sizes among the area ranges, behind that of all objects."""
 IOU_50, IOU_75 = 0, 5
 DETECTIONS_1, DETECTIONS_10, DETECTIONS_100 = 0, 1, 2
 
@@ -213,34 +214,33 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _stats(curves: Curves) -> dict[str, float]:
-    # (T, R, K, A, M) -> (T, R, K, A): precision is reported at 100 detections only
-    precision, recall = curves.precision[..., DETECTIONS_100], curves.recall
-    sizes = {name: area for name, area in AREA_RANGES.items() if name != "all"}
+    recall = curves.recall
     stats = {
-        "AP": _mean(precision[..., 0]),
-        "AP50": _mean(precision[IOU_50, ..., 0]),
-        "AP75": _mean(precision[IOU_75, ..., 0]),
-        **{f"AP{name}": _mean(precision[..., area]) for name, area in sizes.items()},
+        **_average_precisions(curves.precision[..., DETECTIONS_100]),  # precision is reported at 100 detections only
         "AR1": _mean(recall[:, :, 0, DETECTIONS_1]),
         "AR10": _mean(recall[:, :, 0, DETECTIONS_10]),
         "AR100": _mean(recall[:, :, 0, DETECTIONS_100]),
-        **{f"AR{name}": _mean(recall[:, :, area, DETECTIONS_100]) for name, area in sizes.items()},
+        **{f"AR{name}": _mean(recall[:, :, area, DETECTIONS_100]) for name, area in SIZES.items()},
     }
     assert tuple(stats) == STAT_NAMES, "the order of the twelve numbers is COCO's"
     return stats
 
 
+def _average_precisions(precision: np.ndarray) -> dict[str, float]:
+    """(T, R, ..., A) -> AP, AP50, AP75 and those of each size."""
+    return {
+        "AP": _mean(precision[..., 0]),
+        "AP50": _mean(precision[IOU_50, ..., 0]),
+        "AP75": _mean(precision[IOU_75, ..., 0]),
+        **{f"AP{name}": _mean(precision[..., area]) for name, area in SIZES.items()},
+    }
+
+
 def _per_class(curves: Curves, category_ids: list[Any], names: dict[int, str]) -> dict[str, dict[str, float]]:
     table = {}
     for k, category_id in enumerate(category_ids):
-        precision = curves.precision[:, :, k, :, DETECTIONS_100]  # (T, R, A)
-        table[names[category_id]] = {
-            "AP": _mean(precision[..., AREA_RANGES["all"]]),
-            "AP50": _mean(precision[IOU_50, :, AREA_RANGES["all"]]),
-            "APs": _mean(precision[..., AREA_RANGES["s"]]),
-            "APm": _mean(precision[..., AREA_RANGES["m"]]),
-            "APl": _mean(precision[..., AREA_RANGES["l"]]),
-        }
+        numbers = _average_precisions(curves.precision[:, :, k, :, DETECTIONS_100])
+        table[names[category_id]] = {name: numbers[name] for name in CLASS_STAT_NAMES}
     return table
 
 

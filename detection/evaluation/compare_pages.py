@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment
@@ -12,7 +11,7 @@ from detection.evaluation.bootstrap import Interval
 from detection.evaluation.compare import Comparison, Row
 from detection.evaluation.paper_tables import PaperTable, paper_markdown
 from detection.markdown import fenced, markdown_table, markdown_text
-from detection.printable import printable
+from detection.tables import plain_table
 
 NOTHING = "-"
 
@@ -181,17 +180,6 @@ def _signed(value: float | None) -> str:
 
 def _interval(found: Interval | None, sign: str = "") -> str:
     return "" if found is None else f" [{100 * found.low:{sign}.1f}, {100 * found.high:{sign}.1f}]"
-
-
-def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns for a terminal."""
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = []
-    for row in (header, *rows):
-        first, *others = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join([first.strip().ljust(widths[0]), *others]).rstrip())
-    return "\n".join(lines)
 
 
 def terminal_text(comparison: Comparison) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from detection.counted import counted
 from detection.evaluation.coco_ap import CLASS_STAT_NAMES, CocoResult
 from detection.evaluation.voc_ap import VocResult
-from detection.printable import printable
+from detection.tables import plain_table
 
 # name -> what is averaged, IoU thresholds, size of the objects, detections an image and class
 COCO_LINES = {
@@ -71,7 +70,7 @@ def per_class_table(result: CocoResult) -> str:
     """A line a class, best AP first, classes without objects last and marked with a dash."""
     ranked = sorted(result.per_class.items(), key=lambda item: -item[1]["AP"])
     rows = [[name, *(_number(numbers[stat]) for stat in CLASS_STAT_NAMES)] for name, numbers in ranked]
-    return _table(["class", *CLASS_STAT_NAMES], rows)
+    return plain_table(["class", *CLASS_STAT_NAMES], rows)
 
 
 def voc_table(result: VocResult) -> str:
@@ -84,7 +83,7 @@ def voc_table(result: VocResult) -> str:
     detections = sum(row.detections for row in result.per_class.values())
     rows.append(["mean", _number(result.mean_11point), _number(result.mean_area), str(objects), str(detections)])
     header = ["class", "11-point AP", "area AP", "objects", "detections"]
-    return f"PASCAL VOC AP at IoU {result.threshold:g}\n\n" + _table(header, rows)
+    return f"PASCAL VOC AP at IoU {result.threshold:g}\n\n" + plain_table(header, rows)
 
 
 def to_json(result: CocoResult | VocResult) -> dict[str, Any]:
@@ -122,16 +121,3 @@ def _number(value: float) -> str:
 
 def _plain(numbers: dict[str, float]) -> dict[str, float | None]:
     return {name: None if _is_nothing(value) else float(value) for name, value in numbers.items()}
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they need to be: the first to the left, numbers to the right."""
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-
-    def line(row: Sequence[str]) -> str:
-        numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        return "  ".join([row[0].ljust(widths[0]), *numbers])
-
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    return "\n".join([line(header), rule, *map(line, rows)])

@@ -15,6 +15,10 @@ import numpy as np
 
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
+from detection.geometry.arrays import iou
+
+FAR_CORNER = np.array([0.0, 0.0, 1.0, 1.0])
+"""What makes the edges of boxes of inclusive pixels continuous."""
 
 
 @dataclass(frozen=True)
@@ -184,9 +188,9 @@ def _nearest_objects(objects: VocObjects, boxes: np.ndarray, images: np.ndarray)
     objects_of, detections_of = _rows_by_image(objects.images), _rows_by_image(images)
     for image in objects_of.keys() & detections_of.keys():
         candidates, rows = objects_of[image], detections_of[image]
-        iou = _iou(boxes[rows], objects.boxes[candidates])
-        best = iou.argmax(axis=1)
-        overlap[rows] = iou[np.arange(len(rows)), best]
+        each = iou(boxes[rows, None] + FAR_CORNER, objects.boxes[None, candidates] + FAR_CORNER)
+        best = each.argmax(axis=1)
+        overlap[rows] = each[np.arange(len(rows)), best]
         nearest[rows] = candidates[best]
     return overlap, nearest
 
@@ -195,15 +199,6 @@ def _rows_by_image(images: np.ndarray) -> dict[int, np.ndarray]:
     order = np.argsort(images, kind="stable")
     values, starts = np.unique(images[order], return_index=True)
     return dict(zip(values.tolist(), np.split(order, starts[1:]), strict=True)) if len(values) else {}
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, 4), (M, 4) inclusive pixels -> (N, M)."""
-    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
-    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.maximum(bottom_right - top_left + 1, 0).prod(axis=2)
-    area_a, area_b = (np.prod(boxes[:, 2:] - boxes[:, :2] + 1, axis=1) for boxes in (a, b))
-    return shared / (area_a[:, None] + area_b[None, :] - shared)
 
 
 def _ap_11point(recall: np.ndarray, precision: np.ndarray) -> float:

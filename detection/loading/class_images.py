@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from detection.classify.augment import MEAN_COLOUR, Augmentation
+from detection.classify.augment import MEAN_COLOUR, CropAugmentation
 from detection.classify.images import ImageSet
 from detection.classify.sources import Source, open_source
 from detection.classify.views import View
@@ -72,11 +72,11 @@ def _held_out(config: PretrainConfig, images: int) -> tuple[int, int]:
     return max(images // 10, 1) if count is None else count, config.seed if salt is None else salt
 
 
-def augmentation(crop: CropConfig, images: ImageSet) -> Augmentation:
+def augmentation(crop: CropConfig, images: ImageSet) -> CropAugmentation:
     """The training augmentation; what is padded has the mean colour, which is about zero once normalised."""
     # Nothing else is padded, and the mean of files costs the decoding of a sample of them.
     fill = images.mean_colour() if crop.augment == "pad" else MEAN_COLOUR
-    return Augmentation(
+    return CropAugmentation(
         crop.augment,
         crop.crop,
         (crop.short_sides[0], crop.short_sides[-1]),

@@ -12,7 +12,7 @@ from detection.classify.augment import (
     CROPS,
     PCA_VALUES,
     PCA_VECTORS,
-    Augmentation,
+    CropAugmentation,
     area_crop,
     colour_shift,
     pad_crop,
@@ -105,7 +105,7 @@ def test_area_crop_takes_the_parts_that_the_paper_describes():
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3)])
 @pytest.mark.parametrize("kind", [k for k in CROPS if k != "pad"])
 def test_no_image_is_too_thin(kind, size):
-    made = Augmentation(kind, 16, (16, 20))
+    made = CropAugmentation(kind, 16, (16, 20))
     assert made(noise(*size), 7).shape == (3, 16, 16)
 
 
@@ -148,4 +148,4 @@ def test_colour_shifts_have_the_spread_of_imagenets_colours():
 )
 def test_settings_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        Augmentation(**{"crop": 32, **arguments})
+        CropAugmentation(**{"crop": 32, **arguments})

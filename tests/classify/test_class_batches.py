@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD
-from detection.classify.augment import Augmentation, colour_shift, pad_crop
+from detection.classify.augment import CropAugmentation, colour_shift, pad_crop
 from detection.classify.batches import normalise, training_batches
 from detection.classify.images import ImageSet
 from detection.errors import InputError
@@ -34,7 +34,7 @@ def encoded() -> ImageSet:
 
 @pytest.mark.parametrize("kind", ["pad", "scale", "area"])
 def test_batches_are_the_same_however_the_work_is_shared(kind):
-    made = Augmentation(kind, 24, (24, 40), pca=0.1)
+    made = CropAugmentation(kind, 24, (24, 40), pca=0.1)
     state = torch.get_rng_state()
     ways = [
         list(training_batches(images, made, ORDER, workers)) for images in (held(), encoded()) for workers in (0, 2)
@@ -50,11 +50,11 @@ def test_batches_are_the_same_however_the_work_is_shared(kind):
 
 
 def test_the_cifar_recipe_in_whole_batches():
-    batch = next(training_batches(held(), Augmentation("pad", 32, pca=0.2, fill=(1, 2, 3)), ORDER, 0))
+    batch = next(training_batches(held(), CropAugmentation("pad", 32, pca=0.2, fill=(1, 2, 3)), ORDER, 0))
     seeds = np.array([11, 2**32 - 1])
     np.testing.assert_array_equal(batch.pixels, pad_crop(held().pixels[[0, 3]], seeds, 4, 32, True, (1, 2, 3)))
     np.testing.assert_array_equal(batch.shifts, colour_shift(seeds, 0.2))
-    assert next(training_batches(held(), Augmentation("pad", 32), ORDER, 0)).shifts is None
+    assert next(training_batches(held(), CropAugmentation("pad", 32), ORDER, 0)).shifts is None
 
 
 def test_normalising_shifts_and_scales_into_channels_last():
@@ -73,7 +73,7 @@ def failing():
 
 
 def test_the_thread_passes_its_error_on_and_ends():
-    made = Augmentation("pad", 32)
+    made = CropAugmentation("pad", 32)
     batches = training_batches(held(), made, failing(), 0)
     next(batches)
     with pytest.raises(RuntimeError, match="no more"):
@@ -90,7 +90,7 @@ def test_the_thread_passes_its_error_on_and_ends():
 def test_a_corrupt_image_is_named_in_one_line(workers):
     images = encoded()
     broken = ImageSet(images.class_names, LABELS, images.names, None, [*images.encoded[:2], b"?", images.encoded[3]])
-    batches = training_batches(broken, Augmentation("scale", 24, (24, 40)), ORDER, workers)
+    batches = training_batches(broken, CropAugmentation("scale", 24, (24, 40)), ORDER, workers)
     next(batches)
     with pytest.raises(InputError, match=r"^y: not an image that Pillow can read; replace or remove the file$"):
         next(batches)

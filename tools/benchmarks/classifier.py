@@ -21,7 +21,7 @@ from torchvision.transforms import v2
 from backbones.nets import make_net
 from backbones.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from benchmarks.measuring import alternate
-from detection.classify.augment import Augmentation
+from detection.classify.augment import CropAugmentation
 from detection.classify.batches import training_batches
 from detection.classify.images import ImageSet
 from detection.data.order import TrainingOrder
@@ -101,7 +101,7 @@ class Ours:
         self.state = TrainingState(self.net, optimizer, LearningRate(0.1, rounds))
         order = TrainingOrder(np.ones((len(images), 2), dtype=np.int64), BATCH, [0], 0, rounds, group_by_aspect=False)
         draws = ([(draw.row, draw.seed) for draw in batch] for batch in order)
-        augmentation = Augmentation("pad", CROP, pad=PAD, fill=images.mean_colour())
+        augmentation = CropAugmentation("pad", CROP, pad=PAD, fill=images.mean_colour())
         self.batches = training_batches(images, augmentation, draws, 0)
         self.objective = ClassificationObjective(None, None, BATCH, 0, 0.0, torch.device("cpu"))  # type: ignore[arg-type]
 
