@@ -61,6 +61,7 @@ def tiny() -> list[str]:
         "train.lr": "0.01",
         "train.warmup": "0",
         "train.pictures": "1",
+        "evaluate.report": "false",
     }
     return [f"--{key}={value}" for key, value in options.items()]
 

@@ -62,7 +62,8 @@ class LoadedDetector:
 
         An image is a path or an http address of a file, a uint8 array (H, W, 3) in RGB or (H, W) in grey, a Pillow
         image, or a uint8 tensor (3, H, W). score: leave out what scores less; default the thresholds that
-        `frcnn threshold` chose, else all that the model keeps, from model.roi.score on. Raises `InputError` for what is no image.
+        `frcnn threshold` chose, else all that the model keeps, from model.roi.score on. Raises `InputError` for what is
+        no image.
         """
         if isinstance(images, (list, tuple)):
             return [self._one(image, score) for image in images]

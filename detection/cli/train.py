@@ -34,4 +34,22 @@ def main(arguments: list[str]) -> int:
     made = configure(line)
     if made.lines and os.environ.get("RANK", "0") == "0":
         print("\n".join(made.lines))
-    return follow(lambda: train(made.config, made.splits, made.origins))
+    status = follow(lambda: train(made.config, made.splits, made.origins))
+    if status == 0 and made.config.evaluate.report and os.environ.get("RANK", "0") == "0":
+        _report(made.config)
+    return status
+
+
+def _report(config: Config) -> None:
+    """What the best weights get wrong, where there is a validation split."""
+    from pathlib import Path
+
+    from detection.parallel import choose_device
+    from detection.report.run import Choice, report_on
+
+    if config.dataset.val is None:
+        return
+    file, device = Path(config.output) / "best.pt", choose_device(config.device)
+    folder, words = file.parent / "report", f"frcnn report {config.output}"
+    found = report_on(file, Choice(), folder, words, device, config.input.workers)
+    print(f"\n{found.text}\n\n{folder / 'report.html'}: the report, with pictures")

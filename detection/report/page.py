@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from backbones.printable import printable
 from detection.counted import counted
 from detection.data.image import read_image
 from detection.evaluation.bootstrap import Interval
+from detection.printable import printable
 from detection.report.advice import next_steps
 from detection.report.analysis import SIZES, Analysis
 from detection.report.charts import curves

@@ -1,6 +1,5 @@
 """The page of a report in a real browser: Debian's chromium, driven by selenium."""
 
-import json
 import shutil
 from dataclasses import replace
 
