@@ -62,9 +62,12 @@ def _differs(own: Tensor | None, given: Tensor) -> bool:
     return own is not None and own.shape != given.shape
 
 
-def _reason(error: Exception) -> str:
-    """Its message cut to a line; its type where it has none, as for an empty file."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+def reason_of(error: Exception) -> str:
+    """What torch says of a file that it cannot load, cut to a line; the error's type where it says nothing, as of an
+    empty file."""
+    text = next(iter(str(error).splitlines()), type(error).__name__)
+    # Of whatever is no file of its own, torch says that it might be loaded by running the code in it.
+    return "it is not what torch.save writes" if text.startswith("Weights only load failed") else text
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -72,7 +75,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         content = load_plain(path)
     except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
-        raise WeightsError(f"{path}: not a readable weights file ({_reason(error)})") from error
+        raise WeightsError(f"{path}: not a readable weights file ({reason_of(error)})") from error
     for key in ("model", "state_dict", "backbone"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -133,7 +136,7 @@ def fetch_state(architecture: str, name: str) -> dict[str, Tensor]:
         return dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
     except Exception as error:  # urllib, ssl and hash errors share no base class
         raise WeightsError(
-            f"weights {name} of {architecture} could not be downloaded ({_reason(error)}); "
+            f"weights {name} of {architecture} could not be downloaded ({reason_of(error)}); "
             f"fetch {weights.url} elsewhere and put it at {cache / file}, or give a local file"
         ) from error
 

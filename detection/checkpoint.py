@@ -29,7 +29,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
-from backbones.pretrained import load_plain, tensor_fault
+from backbones.pretrained import load_plain, reason_of, tensor_fault
 from detection.atomic import give_name, write_atomically
 from detection.errors import InputError
 from detection.printable import UNPRINTABLE
@@ -74,8 +74,8 @@ def load(path: Path, task: str) -> dict[str, Any]:
     except InputError:
         raise
     except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DamagedCheckpoint(f"{path}: not a readable checkpoint ({reason}); give a best.pt or last.pt") from error
+        text = f"{path}: not a readable checkpoint ({reason_of(error)}); give a best.pt or last.pt"
+        raise DamagedCheckpoint(text) from error
     if not is_checkpoint(content):
         raise InputError(f"{path}: not a checkpoint that `{WRITERS[task]}` wrote; give its best.pt or last.pt")
     if content["format"] != FORMAT:

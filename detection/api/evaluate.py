@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from detection.api.load import LoadedDetector, as_loaded
+from detection.errors import InputError
 from detection.evaluation.report import to_json
 from detection.loading.datasets import load_split
 from detection.training.validation import evaluate_detector
@@ -30,6 +32,9 @@ def evaluate(
         >>> numbers = detection.evaluate("runs/train/best.pt", data="shapes")
         >>> numbers["stats"]["AP50"]
     """
+    for name, value, least in (("batch", batch, 1), ("workers", workers, 0)):
+        if value is not None and not (isinstance(value, Integral) and value >= least):
+            raise InputError(f"{name}: {value!r} is not a whole number from {least} on")
     loaded = as_loaded(detector, device)
     config = loaded.config if data is None else replace(loaded.config, data=str(data))
     index, _ = load_split(config, split or config.dataset.val or "val", loaded.class_names)

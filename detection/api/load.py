@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
-import urllib.request
+import os
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, overload
 
-import numpy as np
 import torch
 
-from detection.api.prediction import Prediction
+from detection.api.images import as_pixels
+from detection.api.prediction import Prediction, checked_score
 from detection.config.schema import Config
-from detection.data.image import as_rgb, read_image
 from detection.errors import InputError
 from detection.export.folder import load_export, read_export
 from detection.loading.detectors import load_detector
@@ -21,11 +20,11 @@ from detection.parallel import choose_device
 from detection.predict.detector import Detector
 from detection.predict.prepare import prepare
 
-LARGEST_DOWNLOAD = 1 << 28
-"""bytes of an image behind a URL"""
+SMALLEST_SIZE = 32
+"""pixels of the network's input"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class LoadedDetector:
     """A detector that takes images in whatever form a program has them.
 
@@ -42,6 +41,12 @@ class LoadedDetector:
     detector: Detector
     config: Config
     serving: Detector
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.class_names[:5]) + (", ..." if len(self.class_names) > 5 else "")
+        model = self.config.model
+        sides = f"{self.detector.short_side} to {self.detector.long_side} pixels"
+        return f"LoadedDetector({model.architecture} {model.backbone}, {names}; {sides}, {self.device})"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -60,11 +65,13 @@ class LoadedDetector:
     def __call__(self, images: Any, score: float | None = None) -> Prediction | list[Prediction]:
         """What is in an image, or in each of a list or tuple of them, one at a time, as evaluation does.
 
-        An image is a path or an http address of a file, a uint8 array (H, W, 3) in RGB or (H, W) in grey, a Pillow
-        image, or a uint8 tensor (3, H, W). score: leave out what scores less; default the thresholds that
-        `frcnn threshold` chose, else all that the model keeps, from model.roi.score on. Raises `InputError` for what is
-        no image.
+        An image is a path or an http address of a file, the bytes of one or a file opened for reading them, a uint8
+        array (H, W, 3) in RGB or (H, W) in grey, a Pillow image, or a uint8 tensor (3, H, W). Files are turned upright
+        by their EXIF orientation; arrays, tensors and Pillow images are taken as they are. score: leave out what scores
+        less; default the thresholds that `frcnn threshold` chose, else all that the model keeps, from model.roi.score
+        on. Raises `InputError` for what is no image.
         """
+        score = None if score is None else checked_score(score)
         if isinstance(images, (list, tuple)):
             return [self._one(image, score) for image in images]
         return self._one(images, score)
@@ -77,7 +84,7 @@ class LoadedDetector:
 
 
 def load(path: Path | str, device: str = "auto", size: int | None = None) -> LoadedDetector:
-    """The detector of a `best.pt` or `last.pt`, or of the folder of an export.
+    """The detector of a `best.pt` or `last.pt`, of the folder of a run (its best.pt), or of an export.
 
     device: auto, cpu, cuda, cuda:N or mps; size: shorter side of the network's input in pixels, default as in training.
     Raises `InputError` where the file is missing or is no detector. Checkpoints hold no code that is run.
@@ -85,13 +92,26 @@ def load(path: Path | str, device: str = "auto", size: int | None = None) -> Loa
         >>> detector = detection.load("runs/train/best.pt", device="cpu")
         >>> detector.class_names
     """
-    detector, config = load_any_detector(Path(path), choose_device(device))
+    if size is not None and not (isinstance(size, Integral) and size >= SMALLEST_SIZE):
+        raise InputError(f"size: {size!r} is not a number of pixels from {SMALLEST_SIZE} on")
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"got {type(path).__name__}; give the path of a best.pt or last.pt")
+    path = weights_file(Path(path))
+    # An export runs on the CPU, also where `auto` would find a GPU.
+    chosen = torch.device("cpu") if path.is_dir() and str(device) == "auto" else choose_device(str(device))
+    detector, config = load_any_detector(path, chosen)
     detector = detector.at(size)
     return LoadedDetector(detector, config, replace(detector, model=prepare(detector.model)))
 
 
+def weights_file(path: Path) -> Path:
+    """`path`, or the best.pt in it where it is the folder of a run."""
+    return path / "best.pt" if (path / "best.pt").is_file() else path
+
+
 def load_any_detector(path: Path, device: torch.device) -> tuple[Detector, Config]:
-    """The detector of a checkpoint, or of the folder of an export, with its configuration."""
+    """The detector of a checkpoint, of the folder of a run, or of that of an export, with its configuration."""
+    path = weights_file(path)
     if not path.is_dir():
         return load_detector(path, device)
     read_export(path)
@@ -99,36 +119,6 @@ def load_any_detector(path: Path, device: torch.device) -> tuple[Detector, Confi
         raise InputError(f"{path}: an exported detector runs on the CPU; give --device cpu")
     detector, config = load_detector(path / "model.pt", device)
     return load_export(path, detector), config
-
-
-def as_pixels(image: Any, grey_bits: int = 16) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an image in any form that `LoadedDetector` takes; files as `frcnn predict` reads them."""
-    if isinstance(image, (str, Path)):
-        if str(image).startswith(("http://", "https://")):
-            return _fetched(str(image), grey_bits)
-        return read_image(Path(image), grey_bits)
-    if isinstance(image, torch.Tensor):
-        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
-            raise InputError(f"a tensor must be (3, H, W) uint8, got {tuple(image.shape)} {image.dtype}")
-        return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
-    return as_rgb(image)
-
-
-def _fetched(address: str, grey_bits: int) -> np.ndarray:
-    try:
-        with urllib.request.urlopen(address, timeout=30) as answer:
-            content = answer.read(LARGEST_DOWNLOAD + 1)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{address}: cannot be fetched ({error})") from error
-    if len(content) > LARGEST_DOWNLOAD:
-        raise InputError(f"{address}: is larger than {LARGEST_DOWNLOAD >> 20} MiB")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "image"
-        path.write_bytes(content)
-        try:
-            return read_image(path, grey_bits)
-        except InputError as error:
-            raise InputError(str(error).replace(str(path), address)) from error
 
 
 def as_loaded(detector: LoadedDetector | Path | str, device: str = "auto") -> LoadedDetector:

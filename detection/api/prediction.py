@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from detection.counted import counted
 from detection.errors import InputError
 from detection.records import Detections
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """The objects in one image, best first.
 
@@ -37,6 +40,12 @@ class Prediction:
         boxes, scores, labels = (part.cpu().numpy() for part in (found.boxes, found.scores, found.labels))
         return cls(image, boxes, scores, labels, class_names)
 
+    def __repr__(self) -> str:
+        counts = Counter(self.names).most_common()
+        found = ", ".join(f"{count} {name}" for name, count in counts[:5]) + (", ..." if len(counts) > 5 else "")
+        height, width = self.image.shape[:2]
+        return f"Prediction({counted(len(self), 'object')} in {width}x{height} pixels{': ' * bool(found)}{found})"
+
     def __len__(self) -> int:
         return len(self.boxes)
 
@@ -46,8 +55,8 @@ class Prediction:
         return tuple(self.class_names[label] for label in self.labels.tolist())
 
     def above(self, score: float) -> Prediction:
-        """Those whose score is at least `score`."""
-        keep = self.scores >= score
+        """Those whose score is at least `score`. Raises `InputError` where it is not in 0..1."""
+        keep = self.scores >= checked_score(score)
         return Prediction(self.image, self.boxes[keep], self.scores[keep], self.labels[keep], self.class_names)
 
     def draw(self) -> np.ndarray:
@@ -64,8 +73,10 @@ class Prediction:
 
     def to_coco(self, image_id: int, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
         """COCO results, a dict each object, with the box as x, y, width, height. category_ids: of the classes in label
-        order; default 1 to K."""
-        ids = category_ids or range(1, len(self.class_names) + 1)
+        order; default 1 to K. Raises `InputError` where there are not as many ids as classes."""
+        ids = range(1, len(self.class_names) + 1) if category_ids is None else category_ids
+        if len(ids) != len(self.class_names):
+            raise InputError(f"category_ids: got {len(ids)} for {counted(len(self.class_names), 'class')}")
         x1, y1, x2, y2 = self.boxes.astype(np.float64).round(3).T
         boxes = np.stack([x1, y1, x2 - x1, y2 - y1], axis=1).round(3).tolist()
         return [
@@ -84,6 +95,17 @@ class Prediction:
         names = {"class_name": np.array(self.names, dtype=str)}
         kind = _library("supervision").Detections
         return kind(xyxy=self.boxes, confidence=self.scores, class_id=self.labels, data=names)
+
+
+def checked_score(score: Any) -> float:
+    """A threshold of scores. Raises `InputError` for what is no number in 0..1."""
+    try:
+        value = float(score)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise InputError(f"score: {score!r} is not a number from 0 to 1")
+    return value
 
 
 def _library(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from detection.automatic.configure import configure
 from detection.config.command_line import CommandLine
 from detection.config.schema import Config
 from detection.engine.callback import Callback
+from detection.errors import InputError
 from detection.training.train import train as run_training
 
 
@@ -52,6 +54,11 @@ def train(
         >>> run = detection.train(data="shapes", epochs=3, output="runs/x", settings={"train.momentum": 0.95})
         >>> run.metrics["AP"], run.detector("photo.jpg")
     """
+    if settings is not None and not isinstance(settings, Mapping):
+        raise InputError(f"settings: got {type(settings).__name__}; give a dict of names and values")
+    for each in callbacks if isinstance(callbacks, Sequence) else [None]:
+        if not isinstance(each, Callback):
+            raise InputError(f"callbacks: got {callbacks!r}; give a list of objects of detection.Callback")
     given = {"data": data, "output": output, "config": config, **options, **(settings or {})}
     words = [f"--{key}={_text(value)}" for key, value in given.items() if value is not None]
     made = configure(CommandLine.read(words, Config))
@@ -64,6 +71,21 @@ def train(
 
 def _text(value: Any) -> str:
     """A value as one types it."""
-    if isinstance(value, (str, Path)):
+    if isinstance(value, (str, os.PathLike)):
         return str(value)
-    return str(yaml.safe_dump(value, default_flow_style=True, width=10**9)).removesuffix("...\n").strip()
+    try:
+        text = str(yaml.safe_dump(_plain(value), default_flow_style=True, width=10**9))
+    except yaml.YAMLError as error:
+        raise InputError(f"{value!r} cannot be a setting; give numbers, texts, lists and dicts") from error
+    return text.removesuffix("...\n").strip()
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of numpy or torch, tuples and paths as what YAML knows."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (list, tuple, range)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, os.PathLike) else value

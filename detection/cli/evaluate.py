@@ -165,11 +165,12 @@ def tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> N
     """Say how many of the images a checkpoint was trained on, whatever they are called here."""
     import numpy as np
 
+    from detection.api.load import weights_file
     from detection.data.hold_out import index_fingerprints
     from detection.loading.detectors import trained_images
 
     known = index_fingerprints(index)
-    for path in checkpoints:
+    for path in map(weights_file, checkpoints):
         seen = int(np.isin(known, trained_images(path / "model.pt" if path.is_dir() else path)).sum())
         if seen:
             print(

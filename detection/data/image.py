@@ -30,18 +30,19 @@ _TRANSPOSE = {
 }
 
 
-def read_image(path: Path, grey_bits: int = 16) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, C-contiguous, turned upright by its EXIF orientation.
+def read_image(source: Path | bytes, grey_bits: int = 16, name: str | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, C-contiguous, turned upright by its EXIF orientation, of a file or of a file's content,
+    which messages call `name`.
 
     Grey and palette images become RGB. Alpha is dropped and the colours under it are kept, as OpenCV and detectron2 do.
     16-bit grey is scaled by 1/257, or so that `grey_bits` of its bits fill 0..255; values outside become 0 or 255. CMYK
     is converted by Pillow's rule, without a colour profile. Of an animation the first frame counts. Raises InputError
     where the file is missing, unreadable, truncated, in float pixels, or larger than Pillow's limit.
     """
-    with decoding(str(path)), open_image(path) as image:
+    with decoding(name or str(source)), open_image(source) as image:
         transpose = _TRANSPOSE.get(_orientation(image))
         if transpose is None and image.format == "JPEG" and image.mode == "RGB":
-            decoded = _decode_jpeg(path)
+            decoded = _decode_jpeg(source)
             if decoded is not None and decoded.shape[:2] == (image.height, image.width):
                 return decoded
         image.load()
@@ -67,10 +68,13 @@ def as_rgb(image: Any) -> np.ndarray:
     floats lie in 0..1 or in 0..255, and which of 16 bits count, only the caller knows.
     """
     if isinstance(image, Image.Image):
-        return np.array(to_rgb(image))
+        with decoding("image"):  # it may have been closed, or be decoded only now
+            return np.array(to_rgb(image))
     if not isinstance(image, np.ndarray):
         kind = type(image).__name__
         raise InputError(f"image: got {kind}; give a uint8 array (H, W, 3) in RGB, or a Pillow image")
+    if image.ndim == 4:
+        raise InputError(f"image: got an array of shape {image.shape}; give several images as a list of arrays")
     if image.dtype != np.uint8:
         raise InputError(
             f"image: got {image.dtype}, but pixels are uint8; of floats in 0..1 give `(image * 255).round()"
@@ -83,11 +87,12 @@ def as_rgb(image: Any) -> np.ndarray:
     raise InputError(f"image: got an array of shape {image.shape}; give (H, W, 3) in RGB or (H, W) in grey")
 
 
-def _decode_jpeg(path: Path) -> np.ndarray | None:
+def _decode_jpeg(source: Path | bytes) -> np.ndarray | None:
     """Pillow's pixels by the library that it too decodes with, without Pillow's copies; None where there is a flaw, of
     which Pillow says what it is or that it does no harm."""
     try:
-        return simplejpeg.decode_jpeg(path.read_bytes(), "RGB", strict=True)
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        return simplejpeg.decode_jpeg(content, "RGB", strict=True)
     except (ValueError, OSError):
         return None
 
@@ -127,7 +132,8 @@ def resize_image(image: np.ndarray, size: Size) -> np.ndarray:
     import torch.nn.functional as F
 
     # To torch too it must lie channels-last, or it copies the result into planes, slower than `to_planes` does.
-    flat = torch.from_numpy(np.ascontiguousarray(image).reshape(-1))
+    # Of memory that may not be written, as Pillow's, torch wants a copy.
+    flat = torch.from_numpy(np.require(image, requirements=["C", "W"]).reshape(-1))
     batch = flat.view(1, *image.shape).permute(0, 3, 1, 2)
     resized = F.interpolate(batch, size=tuple(size), mode="bilinear", antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
