@@ -25,6 +25,7 @@ TINY = {
     "train.lr": "0.01",
     "train.warmup": "0",
     "train.pictures": "1",
+    "evaluate.report": "false",
 }
 """2 iterations of 2 images of 64 pixels."""
 

@@ -136,7 +136,7 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
         if args.output:
             parallel.on_first(lambda: _claim(args))
         if parallel.rank() == 0:
-            _tell_of_trained_images(args.checkpoint, index)
+            tell_of_trained_images(args.checkpoint, index)
         with in_precision(args.precision, device):
             run = _improved(detectors, index, args) if improves(args) else _plain(detectors[0], index, config, args)
         if parallel.rank() == 0:
@@ -161,7 +161,7 @@ def _claim(args: argparse.Namespace) -> None:
     refuse_overwriting((args.output / name for name in WRITTEN), args.checkpoint or [args.predictions])
 
 
-def _tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> None:
+def tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> None:
     """Say how many of the images a checkpoint was trained on, whatever they are called here."""
     import numpy as np
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,7 +60,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser("frcnn threshold", DESCRIPTION)
     parser.add_argument("run", type=Path, help="folder that `frcnn train` wrote, or a checkpoint")
     parser.add_argument("--data", help="dataset: a folder or annotation file; default that of the run")

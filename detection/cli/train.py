@@ -34,5 +34,23 @@ def main(arguments: list[str]) -> int:
     made = configure(line)
     if made.lines and os.environ.get("RANK", "0") == "0":
         print("\n".join(made.lines))
-    print_result(train(made.config, made.splits, made.origins))
+    found = train(made.config, made.splits, made.origins)
+    print_result(found)
+    if found is not None and made.config.evaluate.report:
+        _report(made.config)
     return 0
+
+
+def _report(config: Config) -> None:
+    """What the best weights get wrong, where there is a validation split."""
+    from pathlib import Path
+
+    from detection.parallel import choose_device
+    from detection.report.run import Choice, report_on
+
+    if config.dataset.val is None:
+        return
+    file, device = Path(config.output) / "best.pt", choose_device(config.device)
+    folder, words = file.parent / "report", f"frcnn report {config.output}"
+    found = report_on(file, Choice(), folder, words, device, config.input.workers)
+    print(f"\n{found.text}\n\n{folder / 'report.html'}: the report, with pictures")

@@ -61,7 +61,7 @@ DETECTOR: dict[str, Change] = {
         ),
     ),
     **_below("train", {**_TRAIN, **_table(used="pictures", refused="mode step_shares")}),
-    **_below("evaluate", _table(used="backend batch")),
+    **_below("evaluate", _table(used="backend batch", free="report")),
 }
 
 CLASSIFIER: dict[str, Change] = {

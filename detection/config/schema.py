@@ -207,6 +207,8 @@ class EvaluateConfig:
     """library that computes COCO's numbers; both give the same, hotcoco in a hundredth of the time"""
     batch: int = ranged(1, "[1, inf)")
     """images at once; padding makes results depend on it, so published numbers use 1"""
+    report: bool = True
+    """`frcnn train` ends with a report on the validation split: what is wrong with the best weights, and why"""
 
 
 @dataclass

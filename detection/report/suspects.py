@@ -29,8 +29,8 @@ TEXTS: dict[Kind, str] = {
 
 SURE = 0.5
 """Score of a detection that contradicts a label."""
-APART = 0.1
-"""IoU below which a detection touches no annotation."""
+BESIDE, APART = 0.3, 0.1
+"""IoU below which a detection is of another object than the annotation, and below which it does not touch it."""
 TIGHT = 0.75
 """IoU of a box that nobody needs to look at."""
 
@@ -81,7 +81,7 @@ def _of_image(
     overlap = iou(truth, boxes).numpy()  # (G, D)
     found = []
     for d in np.flatnonzero(scores >= SURE):
-        if not len(truth) or overlap[:, d].max() < APART:
+        if not len(truth) or overlap[:, d].max() < BESIDE:
             found.append(Suspect("missing", row, None, _box(boxes[d]), None, int(seen[d]), float(scores[d])))
     for g, label in enumerate(labels.tolist()):
         passage = passages[start + g]

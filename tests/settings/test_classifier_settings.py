@@ -101,9 +101,7 @@ EFFECTS: dict[str, Other | Without] = {
     "evaluate.view": Other("multi-scale", "curves", "--evaluate.scales=[24]"),
     "evaluate.short_side": Other("24", "curves", "--evaluate.view=1-crop --evaluate.short_side=16"),
     "evaluate.scales": Other("[16]", "curves", "--evaluate.view=multi-scale --evaluate.scales=[24]"),
-    "evaluate.batch": Without(
-        "3", "tests/backbones/classify/test_class_views.py::test_probabilities_are_means_over_views"
-    ),
+    "evaluate.batch": Without("3", "tests/classify/test_class_views.py::test_probabilities_are_means_over_views"),
 }
 IDLE = {
     "train.schedule": "--train.schedule=cosine",

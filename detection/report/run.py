@@ -1,0 +1,83 @@
+"""A report on a checkpoint: its data is read, traced, analysed, and the files are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from detection.config.schema import Config
+from detection.counted import counted
+from detection.errors import InputError
+from detection.loading.datasets import load_split
+from detection.loading.detectors import load_detector
+from detection.outputs import claim_output, refuse_overwriting
+from detection.predict.prepare import prepare
+from detection.report.analysis import Analysis, analyse
+from detection.report.files import WRITTEN, numbers, write_report
+from detection.report.history import read_history
+from detection.report.page import Subject, terminal
+from detection.report.traced import run_traced
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which data; None: as the run that trained the checkpoint had it. size: of the input, pixels."""
+
+    data: str | None = None
+    split: str | None = None
+    format: str | None = None
+    images: str | None = None
+    invalid: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """text: the same in about twenty lines; numbers: those of report.json; notes: on how the data was read; files:
+    what was written, and what is in it."""
+
+    analysis: Analysis
+    text: str
+    numbers: dict[str, Any]
+    notes: list[str]
+    files: dict[Path, str]
+
+
+def report_on(
+    file: Path, choice: Choice, output: Path, command: str, device: torch.device, workers: int | None = None
+) -> Report:
+    """file: a checkpoint, whose folder may hold the metrics of its run. Raises `InputError` for what the user can
+    fix."""
+    detector, config = load_detector(file, device)
+    config = _with_data(config, choice)
+    split = choice.split or config.dataset.val or "val"
+    index, notes = load_split(config, split, detector.class_names)
+    if not len(index):
+        raise InputError(f"{config.data}: the split {split!r} has no images; name another with --split")
+    claim_output(output)
+    refuse_overwriting((output / name for name in WRITTEN), [file])
+    detector = replace(detector, model=prepare(detector.model)).at(choice.size)
+    analysis, history = analyse(index, run_traced(detector, index, config, workers)), read_history(file.parent)
+    subject = Subject(
+        f"{file.parent.name or file.name} on {Path(str(config.data)).name}, {split}",
+        f"{counted(len(index), 'image')}, {counted(analysis.result.objects, 'object')}, "
+        f"{counted(len(index.class_names), 'class')}; {file}",
+        command,
+        detector.grey_bits,
+    )
+    files = write_report(output, analysis, history, subject)
+    return Report(analysis, terminal(analysis, history), numbers(analysis, history), notes, files)
+
+
+def _with_data(config: Config, choice: Choice) -> Config:
+    other = choice.data is not None
+    dataset = replace(
+        config.dataset,
+        format=choice.format or ("auto" if other else config.dataset.format),  # type: ignore[arg-type]
+        images=choice.images or (None if other else config.dataset.images),
+        invalid=choice.invalid or config.dataset.invalid,  # type: ignore[arg-type]
+    )
+    return replace(config, data=choice.data or config.data, dataset=dataset)
