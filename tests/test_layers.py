@@ -133,6 +133,20 @@ def test_no_junk_rooms():
     assert not [p for p in FILES if p.name in junk]
 
 
+LONGEST_FILE, LONGEST_FUNCTION = 300, 60
+"""lines"""
+
+
+def test_files_and_functions_are_short():
+    tops = ("backbones", "detection", "tools", "tests", "examples")
+    for path in sorted(p for top in tops for p in (ROOT / top).rglob("*.py")):
+        text = path.read_text()
+        assert len(text.splitlines()) <= LONGEST_FILE, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                assert (node.end_lineno or 0) - node.lineno < LONGEST_FUNCTION, f"{path}: {node.name}"
+
+
 def test_every_setting_is_read_by_some_code():
     code = "".join(p.read_text() for p in FILES if "config/" not in p.as_posix())
     sections = [c for c in vars(schema).values() if dataclasses.is_dataclass(c)]
