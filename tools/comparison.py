@@ -20,6 +20,7 @@ from pathlib import Path
 
 from detection.cli.arguments import Parser, at_least
 from detection.config.pretrain import PretrainConfig
+from detection.config.shipped import FOLDER
 from detection.engine.signals import Interrupted
 from detection.errors import InputError
 from detection.experiments import backbone_detection, backbone_pretraining
@@ -28,7 +29,7 @@ from detection.experiments.backbone_pretraining import NETS, PROBE, pretrain_net
 from detection.experiments.backbone_report import backbone_report
 from detection.experiments.jobs import Jobs
 
-CONFIGS = Path(__file__).parents[1] / "configs" / "comparison"
+CONFIGS = FOLDER / "comparison"
 IMAGES = ("imagenet200_32px.tar.xz", "imagenet200_32px")
 OBJECTS = ("bccd",)
 

@@ -35,6 +35,15 @@ def find_config(name: str) -> Path:
     raise InputError(f"--config: {name}: no such file, and no config of this name{hint}")
 
 
+def config_in(folder: Path, name: str) -> Path:
+    """The config `name` of a folder of configs. Raises `InputError` where it is not there."""
+    file = folder / f"{name}.yaml"
+    if not file.is_file():
+        there = ", ".join(sorted(path.stem for path in folder.glob("*.yaml"))) or "none"
+        raise InputError(f"{file}: no such config; in this folder there is {there}")
+    return file
+
+
 def summary_of(path: Path) -> str:
     """What a config is for: the first sentence of the comment that it begins with."""
     comment = []

@@ -19,6 +19,7 @@ from detection.atomic import write_atomically
 from detection.config.read import read_config
 from detection.config.resuming import refuse_other_settings
 from detection.config.schema import Config
+from detection.config.shipped import config_in
 from detection.errors import DivergedError, InputError
 from detection.experiments.jobs import Jobs
 from detection.experiments.tested import detect_once, is_tested
@@ -85,9 +86,7 @@ class DetectionPlan:
 
     def config(self, net: str, rate: float, seed: int, variant: Variant = PLAIN) -> Config:
         """The config of one training, which is resumed where it stopped."""
-        file = self.configs / f"detect_{'vgg' if net.startswith('vgg') else 'resnet'}.yaml"
-        if not file.is_file():
-            raise InputError(f"{file}: no such config; run this from the toolkit's checkout")
+        file = config_in(self.configs, f"detect_{'vgg' if net.startswith('vgg') else 'resnet'}")
         folder = self.runs / "detect" / "-".join(filter(None, (variant.name, net))) / f"{rate:g}" / str(seed)
         words = [
             *("--config", str(file), *self.settings, f"--output={folder}", f"--seed={seed}", f"--train.lr={rate}"),

@@ -25,6 +25,7 @@ from detection.atomic import write_atomically
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import read_config
 from detection.config.resuming import refuse_other_settings
+from detection.config.shipped import config_in
 from detection.engine.hardware import loaders
 from detection.errors import DivergedError, InputError
 from detection.experiments.jobs import Jobs
@@ -58,8 +59,7 @@ class Rates:
 
 def read_pretraining(file: Path, settings: list[str]) -> PretrainConfig:
     """The recipe that all nets share."""
-    if not file.is_file():
-        raise InputError(f"{file}: no such config; run this from the toolkit's checkout")
+    file = config_in(file.parent, file.stem)
     config = read_config(["--config", str(file), *settings], PretrainConfig)
     if config.dataset.val is None or config.dataset.test is None:
         raise InputError(f"{file}: dataset.val must name what decides and dataset.test what is reported")

@@ -18,6 +18,7 @@ from detection import parallel
 from detection.config.read import read_config
 from detection.config.resuming import refuse_other_settings
 from detection.config.schema import Config
+from detection.config.shipped import config_in
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
 from detection.evaluation.compare import Comparison, Contestant, Cost, compare
@@ -96,7 +97,7 @@ def reproduce(
     runs: dict[str, Config] = {}
     for cell in dict.fromkeys(cell for row in ROWS for cell in row.cells):
         name = CELLS[scale, table].format(NAMES[scale].get(cell, cell))
-        config = _config(configs / f"{name}.yaml", settings, output / "runs" / name)
+        config = _config(config_in(configs, name), settings, output / "runs" / name)
         splits = splits or load_splits(config)
         if splits.val is None:
             raise InputError("dataset.val: null leaves nothing to test on; name a split")
@@ -116,8 +117,6 @@ def reproduce(
 
 
 def _config(file: Path, settings: list[str], output: Path) -> Config:
-    if not file.is_file():
-        raise InputError(f"{file}: no such config; run this from the toolkit's checkout")
     words = ["--config", str(file), *settings, f"--output={output}"]
     config = read_config(words, Config)
     return replace(config, resume=True)

@@ -8,7 +8,7 @@ import pytest
 from detection.cli.main import main
 from detection.config.command_line import CommandLine
 from detection.config.schema import Config
-from detection.config.shipped import find_config, shipped_configs, summary_of
+from detection.config.shipped import FOLDER, config_in, find_config, shipped_configs, summary_of
 from detection.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +27,13 @@ def test_a_file_of_ones_own_goes_before_and_a_wrong_name_is_refused_with_near_on
     assert find_config("bccd") == Path("bccd")
     with pytest.raises(InputError, match="r50_fpn: no such file, .*; did you mean coco/r50_fpn_1x"):
         find_config("coco/r50_fpn")
+
+
+def test_those_of_an_experiment_are_found_wherever_one_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert config_in(FOLDER / "paper", "voc_vgg16").is_file()
+    with pytest.raises(InputError, match="voc_vgg.yaml: no such config; in this folder there is .*voc_vgg16"):
+        config_in(FOLDER / "paper", "voc_vgg")
 
 
 def test_all_are_listed_with_what_they_are_for_and_printed(capsys):
