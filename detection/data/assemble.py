@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.data.columns import FARTHEST, Report, brief
+from detection.data.columns import FARTHEST, brief
+from detection.data.flaws import Report, reported
 from detection.data.image import image_size
 from detection.data.index import AnnotationIndex
 from detection.data.names import unshowable
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.data.voc_xml import told
 from detection.errors import InputError
 
 
@@ -85,7 +85,7 @@ def assemble(
     """
     images: dict[str, Annotated] = {}
     for item in found:
-        with told(report):
+        with reported(report):
             path = _path(item, survey, tally)
             if path in images:
                 images[path].things += item.things

@@ -25,7 +25,6 @@ from detection.data.columns import (
     FARTHEST,
     FlawedItems,
     Item,
-    Report,
     brief,
     column,
     floats,
@@ -33,6 +32,7 @@ from detection.data.columns import (
     reject,
     unique_ids,
 )
+from detection.data.flaws import Report
 from detection.data.index import AnnotationIndex
 from detection.data.names import leaves_root, unshowable
 from detection.data.survey import Survey

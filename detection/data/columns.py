@@ -17,8 +17,6 @@ import numpy as np
 from detection.errors import InputError
 
 Item = dict[str, Any]
-Report = Callable[[str], None]
-"""takes one line about an item that a reader leaves out"""
 
 FARTHEST = 2.0**31
 """pixels; a coordinate beyond is a damaged number, and would overflow further on"""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from detection.data.coco import read_coco
-from detection.data.columns import Report
 from detection.data.download import unpacked
+from detection.data.flaws import Report
 from detection.data.formats.json_files import json_kind
 from detection.data.index import AnnotationIndex
 from detection.data.names import split_name

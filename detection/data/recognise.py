@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from detection.data.assemble import Annotated, assemble
 from detection.data.coco_json import collection_paused
 from detection.data.coco_places import ANNOTATION_FOLDERS
-from detection.data.columns import Report
+from detection.data.flaws import Report
 from detection.data.formats.createml import read_createml
 from detection.data.formats.csv_tables import is_table, read_csv, unlisted
 from detection.data.formats.cvat import read_cvat

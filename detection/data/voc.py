@@ -19,13 +19,14 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from detection.atomic import write_atomically
-from detection.data.columns import Report, brief, later_copies
+from detection.data.columns import brief, later_copies
+from detection.data.flaws import Report, reported
 from detection.data.image import EXTENSIONS, image_size
 from detection.data.index import AnnotationIndex
 from detection.data.names import leaves_root, unshowable
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.data.voc_xml import FROM_ONE, VocFile, counts_from_zero, read_xml, told
+from detection.data.voc_xml import FROM_ONE, VocFile, counts_from_zero, read_xml
 from detection.errors import InputError
 from detection.progress import track
 
@@ -57,7 +58,7 @@ def read_voc(
         others = others or sorted(xml_folder.glob("*.xml"))
     read: list[tuple[Path, VocFile]] = []
     for path in track(files, "reading annotations", len(files)):
-        with told(report):
+        with reported(report):
             read.append((path, read_xml(path, report, tally)))
     pictures = _Pictures(root, survey, tally)
     names = pictures.names([(path, file.filename) for path, file in read])
@@ -94,7 +95,7 @@ def _sized(
     """The files whose size is known, from the image's header where they do not say it, with image names and sizes."""
     kept, kept_names, sizes = [], [], []
     for (path, file), name in zip(read, names, strict=True):
-        with told(report):
+        with reported(report):
             size = file.size
             if size is None:
                 if not os.path.isfile(root / name):
@@ -155,7 +156,7 @@ def _stems(root: Path, split: str, xml_folder: Path, report: Report | None) -> l
     stems = [name for number, name in named if _fits(name, f"{listing}:{number}", xml_folder, report)]
     if len(set(stems)) < len(stems):
         number, name = named[later_copies([name for _, name in named])[0]]
-        with told(report):
+        with reported(report):
             raise InputError(f"{listing}:{number}: {name!r} is listed twice; delete one of the lines")
     return list(dict.fromkeys(stems))
 
@@ -173,7 +174,7 @@ def _listed(line: str, xml_folder: Path) -> str:
 
 def _fits(name: str, where: str, xml_folder: Path, report: Report | None) -> bool:
     """Whether there is an XML file of this name, which may not lead elsewhere."""
-    with told(report):
+    with reported(report):
         if leaves_root(name) or unshowable(name):
             raise InputError(f"{where}: {name!r} is no image name; list UTF-8 file names without folder")
         if not os.path.isfile(xml_folder / f"{name}.xml"):

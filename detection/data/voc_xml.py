@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +13,8 @@ from xml.etree.ElementTree import Element
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from detection.data.columns import FARTHEST, Report, brief
+from detection.data.columns import FARTHEST, brief
+from detection.data.flaws import Report, reported
 from detection.data.names import unshowable
 from detection.data.tally import Tally
 from detection.documents import load_bytes
@@ -54,17 +53,6 @@ class VocFile:
     from_zero: bool = False
     devkit: bool = False
     """whether it says that it counts as the devkit does, which has a few fractions"""
-
-
-@contextlib.contextmanager
-def told(report: Report | None) -> Iterator[None]:
-    """Where there is a `report`, what is wrong within is told to it rather than raised."""
-    try:
-        yield
-    except InputError as error:
-        if report is None:
-            raise
-        report(str(error))
 
 
 def load_xml(path: Path) -> Element:
@@ -116,7 +104,7 @@ def read_xml(path: Path, report: Report | None, tally: Tally) -> VocFile:
     filename = (tree.findtext("filename") or "").strip()
     found = VocFile(size, zero, filename, devkit=mark.startswith("PASCAL VOC"))
     for number, item in enumerate(tree.findall("object"), 1):
-        with told(report):
+        with reported(report):
             thing, shows_zero = _read_object(item, f"{path}: object {number}", tally, found.devkit)
             found.objects.append(thing)
             found.from_zero |= shows_zero and mark != FROM_ONE

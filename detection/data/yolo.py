@@ -20,7 +20,8 @@ import numpy as np
 import yaml
 
 from detection.atomic import write_atomically
-from detection.data.columns import Report, brief
+from detection.data.columns import brief
+from detection.data.flaws import Report, report_or_raise
 from detection.data.image import EXTENSIONS, image_size
 from detection.data.index import AnnotationIndex
 from detection.data.names import leaves_root, unshowable
@@ -157,13 +158,11 @@ def _measure(paths: list[Path], report: Report | None) -> tuple[list[Path], np.n
         measures = list(track(pool.map(measured, paths), "reading image headers", len(paths)))
     known, sizes = [], []
     for path, size in zip(paths, measures, strict=True):
-        if not isinstance(size, InputError):
+        if isinstance(size, InputError):
+            report_or_raise(size, report)
+        else:
             known.append(path)
             sizes.append(size)
-        elif report is None:
-            raise size
-        else:
-            report(str(size))
     return known, np.array(sizes, dtype=np.int32).reshape(-1, 2)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from detection.data.columns import Report
+from detection.data.flaws import Report
 from detection.data.formats.json_files import load_json, parts
 from detection.data.image import EXTENSIONS
 from detection.data.index import AnnotationIndex

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from detection.data.columns import Report, brief
+from detection.data.columns import brief
+from detection.data.flaws import Report, report_or_raise, reported
 from detection.data.outline import around
 from detection.data.tally import Tally
 from detection.documents import load_text
@@ -29,19 +30,13 @@ def read_labels(path: Path | None, classes: int, pose: int, report: Report | Non
     rows: list[Row] = []
     if path is None:
         return rows
-    try:
+    with reported(report):
         for number, line in enumerate(_text_of(path).splitlines(), 1):
             try:
                 if line.strip():
                     rows.append(_read_line(line.split(), f"{path}:{number}", classes, pose, tally))
             except InputError as error:
-                if report is None:
-                    raise
-                report(str(error))
-    except InputError as error:
-        if report is None:
-            raise
-        report(str(error))
+                report_or_raise(error, report)
     return rows
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from detection.data.assemble import Annotated, thing
-from detection.data.columns import Report, brief
+from detection.data.columns import brief
+from detection.data.flaws import Report, reported
 from detection.data.formats.json_files import load_json, parts
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.data.voc_xml import told
 from detection.errors import InputError
 
 
@@ -16,13 +16,13 @@ def read_createml(survey: Survey, files: list[str], report: Report | None, tally
     for name in files:
         for number, entry in enumerate(parts(load_json(survey.root / name)), 1):
             where = f"{survey.root / name}: image {number}"
-            with told(report):
+            with reported(report):
                 image = entry.get("image", entry.get("imagefilename"))
                 if not isinstance(image, str):
                     raise InputError(f"{where}: its name is {brief(image)}; it must be a text")
                 item = Annotated(image, name.rpartition("/")[0], f"{where} ({image[:200]})")
                 for place, label in enumerate(parts(entry.get("annotations", entry.get("annotation"))), 1):
-                    with told(report):
+                    with reported(report):
                         box = label.get("coordinates")
                         inner = f"{item.where}: annotation {place}"
                         if not isinstance(box, dict):

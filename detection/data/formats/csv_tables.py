@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detection.data.assemble import Annotated, thing
-from detection.data.columns import Report
+from detection.data.flaws import Report, report_or_raise
 from detection.data.image import EXTENSIONS
 from detection.data.survey import Survey
 from detection.data.tally import Tally
@@ -126,10 +126,8 @@ def _read_table(
                 given = "object" if label is None else row[label] if label < len(row) else ""
                 crowd = group is not None and row[group] == "1"
                 item.things.append(thing(names.get(given, given), corners, where, tally, crowd))
-        except InputError as error:  # not by `told`: a context for each of a million rows takes as long as the rest
-            if report is None:
-                raise
-            report(str(error))
+        except InputError as error:
+            report_or_raise(error, report)
 
 
 def _size(row: list[str], columns: dict[str, int], where: str) -> tuple[int, int] | None:

@@ -6,11 +6,11 @@ import math
 from xml.etree.ElementTree import Element
 
 from detection.data.assemble import Annotated, thing
-from detection.data.columns import Report
+from detection.data.flaws import Report, reported
 from detection.data.formats.json_files import span
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.data.voc_xml import load_xml, told
+from detection.data.voc_xml import load_xml
 from detection.errors import InputError
 
 
@@ -24,14 +24,14 @@ def read_cvat(survey: Survey, files: list[str], report: Report | None, tally: Ta
             raise InputError(f"{path}: holds tracks of a video; export it from CVAT as `CVAT for images`")
         for image in images:
             where = f"{path} ({image.get('name', '')[:200]})"
-            with told(report):
+            with reported(report):
                 size = _size(image)
                 item = Annotated(image.get("name", ""), name.rpartition("/")[0], where, size)
                 for number, shape in enumerate(image, 1):
                     if shape.tag in ("tag", "points", "skeleton", "polyline"):
                         tally.add(f"<{shape.tag}> have no box: left out", where)
                         continue
-                    with told(report):
+                    with reported(report):
                         inner = f"{where}: <{shape.tag[:40]}> {number}"
                         item.things.append(thing(shape.get("label"), _corners(shape, inner), inner, tally))
                 found.append(item)

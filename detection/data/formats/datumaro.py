@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from detection.data.assemble import Annotated, thing
-from detection.data.columns import Report
+from detection.data.flaws import Report, reported
 from detection.data.formats.json_files import fields, load_json, parts, span, whole_size
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.data.voc_xml import told
 from detection.errors import InputError
 
 
@@ -21,7 +20,7 @@ def read_datumaro(survey: Survey, files: list[str], report: Report | None, tally
         labels = fields(fields(data.get("categories")).get("label"))
         names = [entry.get("name") for entry in parts(labels.get("labels"))]
         for entry in parts(data.get("items")):
-            with told(report):
+            with reported(report):
                 image = fields(entry.get("image"))
                 size: Any = image.get("size")
                 given = image.get("path") or entry.get("id")
@@ -29,7 +28,7 @@ def read_datumaro(survey: Survey, files: list[str], report: Report | None, tally
                 known = whole_size(*size) if isinstance(size, list) and len(size) == 2 else None
                 item = Annotated(str(given), name.rpartition("/")[0], where, known)
                 for number, label in enumerate(parts(entry.get("annotations")), 1):
-                    with told(report):
+                    with reported(report):
                         item.things += _things(label, names, f"{where}: annotation {number}", tally)
                 found.append(item)
     return found

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 from detection.data.assemble import Annotated, thing
-from detection.data.columns import Report
+from detection.data.flaws import Report, reported
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.data.voc_xml import told
 from detection.documents import load_text
 from detection.errors import InputError
 
@@ -21,7 +20,7 @@ def read_huggingface(survey: Survey, files: list[str], report: Report | None, ta
         path = survey.root / name
         for line, text in enumerate(load_text(path, "a JSON object a line").splitlines(), 1):
             if text.strip():
-                with told(report):
+                with reported(report):
                     found.append(_read_line(text, name.rpartition("/")[0], f"{path}:{line}", tally))
     return found
 

@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from detection.data.assemble import Annotated, thing
-from detection.data.columns import Report, brief
+from detection.data.columns import brief
+from detection.data.flaws import Report, reported
 from detection.data.formats.json_files import fields, load_json, parts, span, whole_size
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.data.voc_xml import told
 from detection.errors import InputError
 
 LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
@@ -23,7 +23,7 @@ def read_label_studio(survey: Survey, files: list[str], report: Report | None, t
     for name in files:
         for number, task in enumerate(parts(load_json(survey.root / name)), 1):
             where = f"{survey.root / name}: task {task.get('id', number)}"
-            with told(report):
+            with reported(report):
                 found.append(_read_task(task, survey, name.rpartition("/")[0], where, report, tally))
     return found
 
@@ -45,7 +45,7 @@ def _read_task(
         labels = next((value[key] for key in LABELS if isinstance(value.get(key), list)), None)
         if labels is None:
             continue  # a choice, a text or a relation
-        with told(report):
+        with reported(report):
             if len(labels) != 1:
                 raise InputError(f"{inner}: has the labels {brief(labels)}; one object has one class")
             size = whole_size(result.get("original_height"), result.get("original_width"))

@@ -6,11 +6,10 @@ import math
 from typing import Any
 
 from detection.data.assemble import Annotated, thing
-from detection.data.columns import Report
+from detection.data.flaws import Report, reported
 from detection.data.formats.json_files import load_json, parts, span, whole_size
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.data.voc_xml import told
 from detection.errors import InputError
 
 
@@ -18,7 +17,7 @@ def read_labelme(survey: Survey, files: list[str], report: Report | None, tally:
     found = []
     for name in files:
         path = survey.root / name
-        with told(report):
+        with reported(report):
             data = load_json(path)
             if not isinstance(data, dict) or "shapes" not in data:
                 raise InputError(f"{path}: has no shapes; it is no file of LabelMe")
@@ -29,7 +28,7 @@ def read_labelme(survey: Survey, files: list[str], report: Report | None, tally:
             size = whole_size(data.get("imageHeight"), data.get("imageWidth"))
             item = Annotated(image, "" if own else near, str(path), size)
             for number, shape in enumerate(parts(data["shapes"]), 1):
-                with told(report):
+                with reported(report):
                     where = f"{path}: shape {number}"
                     item.things.append(thing(shape.get("label"), _corners(shape, where), where, tally))
             found.append(item)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from detection.data.assemble import Annotated, thing
-from detection.data.columns import Report
+from detection.data.flaws import Report, reported
 from detection.data.formats.json_files import load_json, parts, span, whole_size
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.data.voc_xml import told
 from detection.errors import InputError
 
 
@@ -15,7 +14,7 @@ def read_supervisely(survey: Survey, files: list[str], report: Report | None, ta
     found = []
     for name in files:
         path = survey.root / name
-        with told(report):
+        with reported(report):
             data = load_json(path)
             if not isinstance(data, dict) or not isinstance(data.get("size"), dict):
                 raise InputError(f"{path}: has no size; it is no file of Supervisely")
@@ -23,7 +22,7 @@ def read_supervisely(survey: Survey, files: list[str], report: Report | None, ta
             size = whole_size(data["size"].get("height"), data["size"].get("width"))
             item = Annotated(own, near, str(path), size)
             for number, entry in enumerate(parts(data.get("objects")), 1):
-                with told(report):
+                with reported(report):
                     where = f"{path}: object {number}"
                     points = entry.get("points")
                     if entry.get("geometryType") not in ("rectangle", "polygon") or not isinstance(points, dict):

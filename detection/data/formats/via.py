@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from detection.data.assemble import Annotated, thing
-from detection.data.columns import Report, brief
+from detection.data.columns import brief
+from detection.data.flaws import Report, reported
 from detection.data.formats.json_files import fields, load_json, parts, span
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.data.voc_xml import told
 from detection.errors import InputError
 
 USUAL = ("class", "label", "name", "category", "type", "object")
@@ -21,7 +21,7 @@ def read_via(survey: Survey, files: list[str], report: Report | None, tally: Tal
     for name in files:
         data = fields(load_json(survey.root / name))
         for entry in parts(list(fields(data.get("_via_img_metadata", data)).values())):
-            with told(report):
+            with reported(report):
                 image = entry.get("filename")
                 if not isinstance(image, str):
                     raise InputError(f"{survey.root / name}: an image's filename is {brief(image)}; it must be a text")
@@ -29,7 +29,7 @@ def read_via(survey: Survey, files: list[str], report: Report | None, tally: Tal
                 regions = entry.get("regions") or []
                 regions = list(regions.values()) if isinstance(regions, dict) else regions
                 for number, region in enumerate(parts(regions), 1):
-                    with told(report):
+                    with reported(report):
                         where = f"{item.where}: region {number}"
                         label = _label(region.get("region_attributes"), where)
                         if label == "object":

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from detection.data.assemble import Annotated, Thing, thing
-from detection.data.columns import Report
+from detection.data.flaws import Report, reported
 from detection.data.image import EXTENSIONS
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.data.voc_xml import told
 from detection.documents import load_text
 from detection.errors import InputError
 
@@ -43,7 +42,7 @@ def read_wider(survey: Survey, files: list[str], report: Report | None, tally: T
             count = int(lines[row + 1])
             item = Annotated(lines[row].strip(), name.rpartition("/")[0], where)
             for place in range(row + 2, min(row + 2 + count, len(lines))):
-                with told(report):
+                with reported(report):
                     numbers = lines[place].split()
                     if len(numbers) > INVALID and numbers[INVALID] == "1":
                         tally.add("faces are marked invalid: left out", f"{path}:{place + 1}")
