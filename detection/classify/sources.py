@@ -56,7 +56,7 @@ Parts = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Source:
+class ClassDataset:
     """Where images come from. splits: what `read` accepts."""
 
     path: Path
@@ -73,7 +73,7 @@ class Source:
         return self.load(split, class_names)
 
 
-def open_source(path: Path) -> Source:
+def open_dataset(path: Path) -> ClassDataset:
     """The source at `path`, of the kind that is found there. A tar is read whole, once, here.
 
     Raises `InputError` where the path is missing, is of no known kind, or the tar is broken or too large.
@@ -87,7 +87,7 @@ def open_source(path: Path) -> Source:
         raise InputError(f"{path}: holds {' and '.join(cifar)}; give the path of one of them")
     if cifar:
         root = path.parent if path.name == cifar[0] else path
-        return Source(path, ("train", "test"), partial(_read_cifar, path, root, CIFAR_FOLDERS[cifar[0]]))
+        return ClassDataset(path, ("train", "test"), partial(_read_cifar, path, root, CIFAR_FOLDERS[cifar[0]]))
     return _folder_source(path)
 
 
@@ -110,7 +110,7 @@ def _read_cifar(path: Path, root: Path, kind: str, split: str, class_names: tupl
     return ImageSet(known, labels, [f"{path} {split} image {i}" for i in range(len(labels))], pixels)
 
 
-def _folder_source(path: Path) -> Source:
+def _folder_source(path: Path) -> ClassDataset:
     tops = _subfolders(path)
     splits = tuple(s for s in SPLITS if s in tops)
     if "train" in splits or (splits and len(splits) == len(tops)):
@@ -126,7 +126,7 @@ def _folder_source(path: Path) -> Source:
         names = class_names or tuple(classes.get("train", classes[split]))
         return _assemble(str(path), split, names, listing, roots[split])
 
-    return Source(path, tuple(roots), load)
+    return ClassDataset(path, tuple(roots), load)
 
 
 def _subfolders(folder: Path) -> list[str]:
@@ -147,7 +147,7 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
-def _tar_source(path: Path) -> Source:
+def _tar_source(path: Path) -> ClassDataset:
     suffix = next((s for s in OPENERS if path.name.lower().endswith(s)), None)
     if suffix is None:
         raise InputError(f"{path}: neither a folder nor one of {', '.join(OPENERS)}; expected {LAYOUTS}")
@@ -167,7 +167,7 @@ def _tar_source(path: Path) -> Source:
         names = class_names or tuple(trees.get("train", trees[split]))
         return _assemble(path.name, split, names, trees[split], contents)
 
-    return Source(path, tuple(s for s in SPLITS if s in trees), load)
+    return ClassDataset(path, tuple(s for s in SPLITS if s in trees), load)
 
 
 def _trees(archive: str, members: Mapping[Parts, bytes | None]) -> dict[str, dict[str, list[str]]]:

@@ -12,7 +12,7 @@ from detection.errors import InputError
 if TYPE_CHECKING:
     import argparse
 
-    from detection.data.locate import Source
+    from detection.data.locate import LocatedDataset
     from detection.doctor.examine import Examination
 
 DESCRIPTION = """Examine every split of a dataset: broken files, invalid boxes, doubled or doubtful annotations,
@@ -65,7 +65,7 @@ def _parser() -> Parser:
     return parser
 
 
-def _refuse_overwriting(source: Source, args: argparse.Namespace) -> None:
+def _refuse_overwriting(source: LocatedDataset, args: argparse.Namespace) -> None:
     """Whatever file of the dataset the result would replace."""
     root = source.root.resolve()
     for file in (args.json,) if args.json else ():

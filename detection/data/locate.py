@@ -34,8 +34,12 @@ OTHER_TASKS = ("person_keypoints_", "captions_", "panoptic_", "stuff_", "image_i
 Splits = dict[str, Path | str | tuple[str, ...]]
 
 
+Classes = tuple[str, ...] | None
+"""Class names in label order; None: the dataset's own."""
+
+
 @dataclass(frozen=True)
-class Source:
+class LocatedDataset:
     """A dataset on disk.
 
     splits: name -> where it is: the JSON file (coco), the list in ImageSets/Main or the folder of XML files (voc), the
@@ -68,7 +72,7 @@ class Source:
         return index if classes is None else index.in_classes(tuple(classes))
 
 
-def locate(path: Path, format: str = "auto", images: Path | None = None) -> Source:
+def locate(path: Path, format: str = "auto", images: Path | None = None) -> LocatedDataset:
     """Find the dataset at `path`, a folder, file or archive.
 
     format: one of KNOWN, or auto to try each; images: the image folder of a COCO file, where it is not beside it. An
@@ -86,7 +90,7 @@ def locate(path: Path, format: str = "auto", images: Path | None = None) -> Sour
     for name in FINDERS if format == "auto" else (format,):
         splits = FINDERS[name](path) if name in FINDERS else {}
         if splits:
-            return Source(name, path, splits, None if images is None else Path(images), told)
+            return LocatedDataset(name, path, splits, None if images is None else Path(images), told)
     survey, layout = look(path, format)
     if layout is None:
         wanted = LOOKED_FOR.values() if format == "auto" else [LOOKED_FOR.get(format, f"files of {format}")]
@@ -108,7 +112,7 @@ def _inside(path: Path) -> Path:
     return path
 
 
-def _source_of(layout: Layout, survey: Survey, path: Path, images: Path | None) -> Source:
+def _source_of(layout: Layout, survey: Survey, path: Path, images: Path | None) -> LocatedDataset:
     """A data.yaml deeper in the folder is a dataset of its own; COCO's splits are a file each."""
     if layout.inner is not None:
         return replace(locate(survey.root / layout.inner, "yolo", images), found=layout.told)
@@ -118,7 +122,7 @@ def _source_of(layout: Layout, survey: Survey, path: Path, images: Path | None) 
         for split, files in layout.splits.items():
             for file in files:
                 splits[split if len(files) == 1 else file] = survey.root / file
-    return Source(layout.format, survey.root if path.is_dir() else path, splits, images, layout.told, survey)
+    return LocatedDataset(layout.format, survey.root if path.is_dir() else path, splits, images, layout.told, survey)
 
 
 def _named(paths: list[Path], original: Callable[[Path], str]) -> Splits:
@@ -192,13 +196,17 @@ def _yaml_file(path: Path) -> Path | None:
     return None
 
 
-def _read_coco(source: Source, split: str, classes: tuple[str, ...] | None, report: Report | None) -> AnnotationIndex:
+def _read_coco(
+    source: LocatedDataset, split: str, classes: tuple[str, ...] | None, report: Report | None
+) -> AnnotationIndex:
     files = {name: Path(place) for name, place in source.splits.items() if not isinstance(place, tuple)}
     others = [file for name, file in files.items() if name != split]
     return read_coco(files[split], source.images, report, others, source.survey)
 
 
-def _read_voc(source: Source, split: str, classes: tuple[str, ...] | None, report: Report | None) -> AnnotationIndex:
+def _read_voc(
+    source: LocatedDataset, split: str, classes: tuple[str, ...] | None, report: Report | None
+) -> AnnotationIndex:
     place = source.splits[split]
     if isinstance(place, tuple):
         assert source.survey is not None, "found by looking"
@@ -217,7 +225,9 @@ def _read_voc(source: Source, split: str, classes: tuple[str, ...] | None, repor
     return read_voc(place, split, classes, report, others=others)
 
 
-def _read_yolo(source: Source, split: str, classes: tuple[str, ...] | None, report: Report | None) -> AnnotationIndex:
+def _read_yolo(
+    source: LocatedDataset, split: str, classes: tuple[str, ...] | None, report: Report | None
+) -> AnnotationIndex:
     place = source.splits[split]
     if isinstance(place, tuple):
         assert source.survey is not None, "found by looking"
@@ -227,7 +237,9 @@ def _read_yolo(source: Source, split: str, classes: tuple[str, ...] | None, repo
     return read_yolo(file, str(place), report)
 
 
-def _read_tabled(source: Source, split: str, classes: tuple[str, ...] | None, report: Report | None) -> AnnotationIndex:
+def _read_tabled(
+    source: LocatedDataset, split: str, classes: tuple[str, ...] | None, report: Report | None
+) -> AnnotationIndex:
     assert source.survey is not None, "found by looking"
     splits = {name: files for name, files in source.splits.items() if isinstance(files, tuple)}
     return read_tabled(source.format, source.survey, splits, split, report)
@@ -244,7 +256,7 @@ LOOKED_FOR = {
     "voc": "PASCAL VOC (Annotations/*.xml, *.xml or train/*.xml)",
     "coco": "COCO (a .json file, annotations/*.json, *.json or */_annotations.coco.json)",
 }
-READERS: dict[str, Callable[[Source, str, tuple[str, ...] | None, Report | None], AnnotationIndex]] = {
+READERS: dict[str, Callable[[LocatedDataset, str, Classes, Report | None], AnnotationIndex]] = {
     "coco": _read_coco,
     "voc": _read_voc,
     "yolo": _read_yolo,

@@ -10,7 +10,7 @@ import numpy as np
 
 from detection.counted import counted
 from detection.data.index import AnnotationIndex
-from detection.data.locate import Source
+from detection.data.locate import LocatedDataset
 from detection.doctor.classes import united
 from detection.doctor.copies import unions
 from detection.doctor.examine import read_parts
@@ -18,7 +18,7 @@ from detection.doctor.folders import WRITERS, appearing_whole, refuse_place
 from detection.errors import InputError
 
 
-def convert(source: Source, format: str, out: Path) -> list[str]:
+def convert(source: LocatedDataset, format: str, out: Path) -> list[str]:
     """Write all splits of a dataset into the new folder `out` in `format`, a key of WRITERS; returns a line for each
     split and for whatever is left out or has no word in the format.
 

@@ -13,7 +13,7 @@ from detection.counted import counted
 from detection.data.check import CORNERS, find_flaws, holds_corners, leave_out, misread, name_item
 from detection.data.image import bits_in_use
 from detection.data.index import AnnotationIndex
-from detection.data.locate import Source
+from detection.data.locate import LocatedDataset
 from detection.doctor.boxes import duplicate_boxes, unusual_boxes
 from detection.doctor.classes import class_lists, class_names, distribution, united, untrained
 from detection.doctor.copies import copied_images, unions
@@ -42,7 +42,7 @@ class Examination:
     """parts: the splits as read, with one list of classes; unions: splits that are others together; advice: the best
     last."""
 
-    source: Source
+    source: LocatedDataset
     parts: Parts
     unions: dict[str, list[str]]
     findings: list[Finding]
@@ -59,7 +59,7 @@ class Examination:
         return {"error": 2, "warning": 1}.get(worst[0], 0) if worst else 0
 
 
-def examine(source: Source, quick: bool = False) -> Examination:
+def examine(source: LocatedDataset, quick: bool = False) -> Examination:
     """Examine all splits of a dataset. quick: of images only the headers are read, so that broken pixels, copies and
     look-alikes are not found. Raises InputError where no split can be read at all."""
     parts, found = read_parts(source)
@@ -74,7 +74,7 @@ def examine(source: Source, quick: bool = False) -> Examination:
     return Examination(source, parts, together, grouped(found), _advice(parts), album)
 
 
-def read_parts(source: Source) -> tuple[Parts, Found]:
+def read_parts(source: LocatedDataset) -> tuple[Parts, Found]:
     """The splits without the items that cannot be read, and these."""
     parts: Parts = {}
     found: Found = []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from detection.classify.augment import MEAN_COLOUR, CropAugmentation
 from detection.classify.images import ImageSet
-from detection.classify.sources import Source, open_source
+from detection.classify.sources import ClassDataset, open_dataset
 from detection.classify.views import View
 from detection.config.pretrain import ClassDatasetConfig, CropConfig, PretrainConfig, ViewConfig
 from detection.config.resuming import stored_setting
@@ -28,13 +28,13 @@ class ClassSplits:
     held: tuple[int, int] | None = None
 
 
-def open_data(data: str | None) -> Source:
+def open_data(data: str | None) -> ClassDataset:
     """The images of classes that `data` names."""
     if data is None:
         raise InputError(
             "data: give --data PATH: a folder or tar with train/CLASS/*.jpg and val/CLASS/*.jpg, or CIFAR-10's folder"
         )
-    return open_source(Path(data))
+    return open_dataset(Path(data))
 
 
 def load_class_splits(config: PretrainConfig) -> ClassSplits:

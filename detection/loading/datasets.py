@@ -11,7 +11,7 @@ from detection.counted import counted
 from detection.data.check import check_index
 from detection.data.hold_out import hold_out
 from detection.data.index import AnnotationIndex
-from detection.data.locate import Source, locate
+from detection.data.locate import LocatedDataset, locate
 from detection.data.shapes import default_cache, write_shapes
 from detection.errors import InputError
 
@@ -30,7 +30,7 @@ class Splits:
     salt: int | None = None
 
 
-def find_data(config: Config) -> Source:
+def find_data(config: Config) -> LocatedDataset:
     """The data source that `config.data` names; `shapes` is drawn into the cache on first use."""
     if config.data is None:
         raise InputError("data: give --data PATH (COCO JSON, PASCAL VOC or YOLO), or --data shapes to try it out")
@@ -74,7 +74,11 @@ def load_split(config: Config, split: str, classes: tuple[str, ...]) -> tuple[An
 
 
 def read_checked(
-    source: Source, split: str, config: Config, classes: tuple[str, ...] | None = None, needs_objects: bool = True
+    source: LocatedDataset,
+    split: str,
+    config: Config,
+    classes: tuple[str, ...] | None = None,
+    needs_objects: bool = True,
 ) -> tuple[AnnotationIndex, list[str]]:
     """A split, read and checked by the policy `dataset.invalid`, and a line for each thing that a user should know:
     how its files were read, and what was left out."""
