@@ -30,8 +30,8 @@ import torch
 from torch import Tensor, nn
 
 from backbones.pretrained import load_plain, reason_of, tensor_fault
-from detection.atomic import give_name, write_atomically
 from detection.errors import InputError
+from detection.files.atomic import give_name, write_atomically
 from detection.printable import UNPRINTABLE
 
 FORMAT = 3

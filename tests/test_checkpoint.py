@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection import checkpoint
-from detection.atomic import remove_leftovers
 from detection.errors import InputError
+from detection.files.atomic import remove_leftovers
 
 
 def content(iteration=1):

@@ -26,10 +26,10 @@ import torch
 from tiny_run import tiny_options
 
 from detection import checkpoint
-from detection.atomic import TEMPORARY, write_atomically
 from detection.cli.main import main as frcnn
 from detection.data.shapes import write_shapes
-from detection.outputs import MARKER
+from detection.files.atomic import TEMPORARY, write_atomically
+from detection.files.outputs import MARKER
 
 CHANGES = {
     "input__train_short_sides": "[64,96]",

@@ -23,7 +23,6 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 from backbones.pretrained import read_state
-from detection.atomic import write_atomically
 from detection.config.read import read_config, to_yaml
 from detection.config.schema import Config
 from detection.data.dataset import DetectionDataset, loader
@@ -40,6 +39,7 @@ from detection.errors import InputError
 from detection.evaluation.coco_ap import evaluate_coco
 from detection.evaluation.report import summary_table, to_json
 from detection.evaluation.results import ground_truth, to_results
+from detection.files.atomic import write_atomically
 from detection.geometry.boxes import rescale
 from detection.loading.datasets import load_splits
 from detection.records import Batch, Detections

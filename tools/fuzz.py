@@ -27,10 +27,10 @@ from typing import Any, NoReturn
 import torch
 from fuzz_targets import TARGETS, Originals
 
-from detection.atomic import write_atomically
 from detection.cli.arguments import Parser, at_least
 from detection.engine.provenance import versions
 from detection.errors import InputError, printable
+from detection.files.atomic import write_atomically
 from detection.markdown import fenced, markdown_table
 
 COUNTS = {"annotations": 12000, "images": 2400, "checkpoints": 900, "configs": 400, "predictions": 600}

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from tiny_run import tiny_options
 
-from detection.atomic import write_atomically
 from detection.data.shapes import write_shapes
+from detection.files.atomic import write_atomically
 
 CHANGES = {
     "input__workers": None,

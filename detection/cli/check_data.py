@@ -29,8 +29,8 @@ def main(arguments: list[str]) -> int:
     from detection.doctor.examine import examine
     from detection.doctor.mend import mend
     from detection.doctor.pages import text
+    from detection.files.outputs import claim_output
     from detection.loading.datasets import find_data
-    from detection.outputs import claim_output
 
     config = Config(data=args.data)
     config.dataset.format, config.dataset.images = args.format, args.images
@@ -74,16 +74,16 @@ def _refuse_overwriting(source: LocatedDataset, args: argparse.Namespace) -> Non
 
 
 def _write_json(path: Path, examination: Examination) -> None:
-    from detection.atomic import write_atomically
     from detection.doctor.pages import to_json
+    from detection.files.atomic import write_atomically
 
     write_atomically(path, (json.dumps(to_json(examination), indent=1) + "\n").encode())
 
 
 def _write_all(folder: Path, examination: Examination) -> None:
-    from detection.atomic import write_atomically
     from detection.doctor.pages import html
     from detection.doctor.plots import histograms, worst
+    from detection.files.atomic import write_atomically
 
     pictures = {"histograms.png": histograms(examination)}
     shown = worst(examination)

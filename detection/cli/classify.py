@@ -28,11 +28,11 @@ def main(arguments: list[str]) -> int:
     import torch
 
     from detection import parallel
-    from detection.atomic import write_atomically
     from detection.classify.views import errors_of
+    from detection.files.atomic import write_atomically
+    from detection.files.outputs import refuse_overwriting
     from detection.loading.class_testing import images_for, scores_of, view_for
     from detection.loading.classifiers import load_classifier
-    from detection.outputs import refuse_overwriting
 
     if args.output:
         refuse_overwriting([args.output], [Path(source.split("=", 1)[-1]) for source in args.classifiers])

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     from detection.evaluation.compare_pages import Pages, terminal_text
     from detection.evaluation.paper_tables import paper_table
     from detection.experiments.comparison import DataChoice, gather
-    from detection.outputs import refuse_overwriting
+    from detection.files.outputs import refuse_overwriting
 
     written = [args.output / f"compare.{kind}" for kind in ("json", "md", "html")]
     refuse_overwriting(written, [Path(run) for run in args.runs])
@@ -73,7 +73,7 @@ def _confidence(text: str) -> float:
 
 
 def _write(folder: Path, content: dict[str, Any], markdown: str, html: str) -> None:
-    from detection.atomic import write_atomically
+    from detection.files.atomic import write_atomically
 
     # Ready before the first is written, so that no failure leaves new numbers beside an old table.
     files = {

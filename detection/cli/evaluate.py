@@ -155,7 +155,7 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def _claim(args: argparse.Namespace) -> None:
-    from detection.outputs import claim_output, refuse_overwriting
+    from detection.files.outputs import claim_output, refuse_overwriting
 
     claim_output(args.output)
     refuse_overwriting((args.output / name for name in WRITTEN), args.checkpoint or [args.predictions])
@@ -268,6 +268,6 @@ def _write(folder: Path, run: _Run, scores: CocoResult | VocResult, detector: De
 
 
 def _write_scores(folder: Path, content: dict[str, Any]) -> None:
-    from detection.atomic import write_atomically
+    from detection.files.atomic import write_atomically
 
     write_atomically(folder / "evaluation.json", json.dumps(content, indent=1).encode())

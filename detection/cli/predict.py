@@ -49,9 +49,9 @@ def main(arguments: list[str]) -> int:
     args = _parser().parse_args(arguments)
 
     from detection import parallel
+    from detection.files.lock import claim
+    from detection.files.outputs import refuse_overwriting
     from detection.launch import launch
-    from detection.lock import claim
-    from detection.outputs import refuse_overwriting
     from detection.predict.bulk import Done, batches_of
     from detection.predict.collect import collect_images, picture_names
 

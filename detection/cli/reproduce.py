@@ -16,13 +16,13 @@ import json
 import shlex
 from pathlib import Path
 
-from detection.atomic import write_atomically
 from detection.cli.arguments import Parser, at_least
 from detection.config.shipped import FOLDER
 from detection.engine.provenance import versions
 from detection.evaluation.compare_pages import Pages, terminal_text
 from detection.evaluation.paper_tables import paper_table
 from detection.experiments.reproduction import METRICS, PAPER, reproduce, to_json
+from detection.files.atomic import write_atomically
 
 DESCRIPTION = (
     "A detection table of the ResNet paper, from training to the page; any setting of `frcnn train` may follow"

@@ -66,7 +66,7 @@ def _voc(args: argparse.Namespace, results: list[dict[str, Any]]) -> int:
 
 def _coco(args: argparse.Namespace, results: list[dict[str, Any]]) -> int:
     from detection.evaluation.submission import coco_submission_name, write_coco_submission
-    from detection.outputs import refuse_overwriting
+    from detection.files.outputs import refuse_overwriting
 
     path = args.output / coco_submission_name(args.algorithm)
     refuse_overwriting([path], [args.predictions, Path(args.data)])

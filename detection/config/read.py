@@ -16,8 +16,8 @@ from detection.config.origin import Setting, annotated_yaml, explained, read_ori
 from detection.config.pretrain import PretrainConfig
 from detection.config.schema import Config
 from detection.config.validate import validate, validate_pretrain
-from detection.documents import load_yaml
 from detection.errors import InputError
+from detection.files.documents import load_yaml
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from detection.atomic import write_atomically
 from detection.data.coco_json import collection_paused, load_coco_json
 from detection.data.coco_places import Places, guess_image_folder
 from detection.data.coco_tolerance import as_pixels, drop_headings, soften
@@ -38,6 +37,7 @@ from detection.data.names import leaves_root, unshowable
 from detection.data.survey import Survey
 from detection.data.tally import Tally
 from detection.errors import InputError
+from detection.files.atomic import write_atomically
 
 
 def read_coco(

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
-from detection.documents import load_bytes
 from detection.errors import InputError
+from detection.files.documents import load_bytes
 
 
 @contextmanager

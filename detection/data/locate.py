@@ -22,8 +22,8 @@ from detection.data.survey import Survey
 from detection.data.voc import read_voc
 from detection.data.yolo import load_data_yaml, read_yolo
 from detection.data.yolo_folders import read_yolo_folder
-from detection.documents import load_head
 from detection.errors import InputError
+from detection.files.documents import load_head
 
 SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """keys of a data.yaml, and the split they mean"""

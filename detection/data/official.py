@@ -12,9 +12,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from detection.atomic import write_atomically
 from detection.data.archives import RETRY_SECONDS, Archive, Progress, obtain, silent, unpack
 from detection.errors import InputError
+from detection.files.atomic import write_atomically
 
 VOC_HOST = "http://host.robots.ox.ac.uk/pascal/VOC"
 COCO_HOST = "http://images.cocodataset.org"

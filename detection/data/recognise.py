@@ -28,8 +28,8 @@ from detection.data.names import SPLIT_WORDS, split_name
 from detection.data.survey import Survey, grouped
 from detection.data.tally import Tally
 from detection.data.yolo_folders import class_names, label_files, listed_splits
-from detection.documents import load_bytes, load_head
 from detection.errors import InputError
+from detection.files.documents import load_bytes, load_head
 
 Reader = Callable[[Survey, list[str], Report | None, Tally], list[Annotated]]
 TABLED: dict[str, Reader] = {

@@ -18,7 +18,6 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from detection.atomic import write_atomically
 from detection.data.columns import brief, later_copies
 from detection.data.flaws import Report, reported
 from detection.data.image import EXTENSIONS, image_size
@@ -28,6 +27,7 @@ from detection.data.survey import Survey
 from detection.data.tally import Tally
 from detection.data.voc_xml import FROM_ONE, VocFile, counts_from_zero, read_xml
 from detection.errors import InputError
+from detection.files.atomic import write_atomically
 from detection.progress import track
 
 

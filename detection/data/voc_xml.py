@@ -17,8 +17,8 @@ from detection.data.columns import FARTHEST, brief
 from detection.data.flaws import Report, reported
 from detection.data.names import unshowable
 from detection.data.tally import Tally
-from detection.documents import load_bytes
 from detection.errors import InputError
+from detection.files.documents import load_bytes
 
 LARGEST = 64 << 20
 """bytes of one image's XML"""

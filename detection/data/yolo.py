@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-from detection.atomic import write_atomically
 from detection.data.columns import brief
 from detection.data.flaws import Report, report_or_raise
 from detection.data.image import EXTENSIONS, image_size
@@ -28,8 +27,9 @@ from detection.data.names import leaves_root, unshowable
 from detection.data.survey import plain
 from detection.data.tally import Tally
 from detection.data.yolo_rows import read_labels
-from detection.documents import load_text, load_yaml
 from detection.errors import InputError
+from detection.files.atomic import write_atomically
+from detection.files.documents import load_text, load_yaml
 from detection.progress import track
 
 IMAGE_FOLDERS = ("images", "image", "jpegimages", "imgs", "img")

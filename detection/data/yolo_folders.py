@@ -15,8 +15,8 @@ from detection.data.index import AnnotationIndex
 from detection.data.names import unshowable
 from detection.data.survey import Survey, best, grouped, plain
 from detection.data.yolo import MOST_CLASSES, index_of, load_data_yaml, named_classes
-from detection.documents import load_head, load_text
 from detection.errors import InputError
+from detection.files.documents import load_head, load_text
 
 CLASS_FILES = ("classes.txt", "labels.txt", "class_names.txt", "predefined_classes.txt", "_darknet.labels")
 LOOKED_AT = 50

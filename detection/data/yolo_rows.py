@@ -14,8 +14,8 @@ from detection.data.columns import brief
 from detection.data.flaws import Report, report_or_raise, reported
 from detection.data.outline import around
 from detection.data.tally import Tally
-from detection.documents import load_text
 from detection.errors import InputError
+from detection.files.documents import load_text
 
 SLACK = 0.01
 """How far outside 0..1 a coordinate may lie: more is no rounding but a file in pixels."""

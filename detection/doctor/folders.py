@@ -11,12 +11,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from detection.atomic import write_atomically
 from detection.data.coco import write_coco
 from detection.data.index import AnnotationIndex
 from detection.data.voc import write_voc
 from detection.data.yolo import write_yolo
 from detection.errors import InputError
+from detection.files.atomic import write_atomically
 
 Parts = dict[str, AnnotationIndex]
 

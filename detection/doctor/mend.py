@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from detection.atomic import write_atomically
 from detection.data.check import box_flaws, find_flaws
 from detection.data.index import AnnotationIndex
 from detection.doctor.classes import relabelled, spellings
@@ -24,6 +23,7 @@ from detection.doctor.findings import RULES, Item
 from detection.doctor.folders import WRITERS, Parts, appearing_whole, refuse_place
 from detection.doctor.pictures import Album
 from detection.errors import InputError
+from detection.files.atomic import write_atomically
 
 Log = Callable[[str, Item], None]
 

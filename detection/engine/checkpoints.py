@@ -16,7 +16,7 @@ from detection.engine.provenance import versions
 from detection.engine.state import TrainingState
 from detection.engine.trainable import Trainable
 from detection.errors import InputError
-from detection.lock import FolderLock
+from detection.files.lock import FolderLock
 
 
 class Checkpoints:

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from detection.atomic import cannot_write, write_atomically
 from detection.engine.callback import Callback
+from detection.files.atomic import cannot_write, write_atomically
 
 
 class MetricFiles(Callback):

@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 
 from detection import checkpoint, parallel
-from detection.atomic import write_atomically
 from detection.config.origin import Setting, annotated_yaml
 from detection.config.read import AnyConfig
 from detection.config.training import TrainConfig
@@ -30,7 +29,8 @@ from detection.engine.state import TrainingState
 from detection.engine.tensorboard import TensorBoard
 from detection.engine.terminal import Terminal
 from detection.engine.trainable import Trainable, TrainingResult
-from detection.lock import FolderLock, claim
+from detection.files.atomic import write_atomically
+from detection.files.lock import FolderLock, claim
 
 
 def run(

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detection.atomic import write_atomically
 from detection.engine.callback import Callback
 from detection.engine.metric_files import writing
+from detection.files.atomic import write_atomically
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from detection.atomic import write_atomically
 from detection.data.coco import to_coco
 from detection.data.coco_json import collection_paused
 from detection.data.columns import FARTHEST, brief
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
+from detection.files.atomic import write_atomically
 from detection.records import Detections
 
 DECIMALS = 3

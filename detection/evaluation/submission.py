@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detection.atomic import write_atomically
 from detection.errors import InputError
 from detection.evaluation.results import write_results
 from detection.evaluation.voc_ap import VocDetections
+from detection.files.atomic import write_atomically
 
 BOX_DECIMALS, SCORE_DECIMALS = 2, 5
 """of COCO's submissions, whose file size is limited: a hundredth of a pixel"""

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from detection import parallel
-from detection.atomic import write_atomically
 from detection.config.read import read_config
 from detection.config.resuming import refuse_other_settings
 from detection.config.schema import Config
@@ -23,6 +22,7 @@ from detection.config.shipped import config_in
 from detection.errors import DivergedError, InputError
 from detection.experiments.jobs import Jobs
 from detection.experiments.tested import detect_once, is_tested
+from detection.files.atomic import write_atomically
 from detection.loading.datasets import load_split, load_splits
 from detection.predict.improved import Improvements
 from detection.training.train import train

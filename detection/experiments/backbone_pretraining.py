@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 
 from detection import parallel
-from detection.atomic import write_atomically
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import read_config
 from detection.config.resuming import refuse_other_settings
@@ -29,6 +28,7 @@ from detection.config.shipped import config_in
 from detection.engine.hardware import loaders
 from detection.errors import DivergedError, InputError
 from detection.experiments.jobs import Jobs
+from detection.files.atomic import write_atomically
 from detection.loading.class_images import ClassSplits, load_class_splits, view_of
 from detection.loading.class_testing import scores_of
 from detection.loading.classifiers import load_classifier

@@ -14,11 +14,11 @@ from detection import checkpoint
 from detection.config.read import from_dict
 from detection.config.schema import Config
 from detection.data.index import AnnotationIndex
-from detection.documents import load_yaml
 from detection.errors import InputError
 from detection.evaluation.compare import Contestant, Cost
 from detection.evaluation.results import read_results
 from detection.experiments.detector_cost import detector_cost, latency
+from detection.files.documents import load_yaml
 from detection.loading.datasets import find_data, load_split, load_splits
 
 DataFormat = Literal["auto", "coco", "voc", "yolo"]

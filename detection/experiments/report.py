@@ -11,8 +11,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from detection.atomic import write_atomically
 from detection.engine.provenance import versions
+from detection.files.atomic import write_atomically
 from detection.markdown import fenced
 
 

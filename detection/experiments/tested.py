@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from detection.atomic import write_atomically
 from detection.counted import counted
 from detection.data.image import read_image
 from detection.data.index import AnnotationIndex
 from detection.evaluation.results import read_results, to_results, write_results
+from detection.files.atomic import write_atomically
 from detection.loading.detectors import load_detector
 from detection.predict.improved import ImprovedDetector, Improvements
 from detection.progress import track

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from detection.atomic import cannot_write
 from detection.data.image import image_size
 from detection.errors import InputError
+from detection.files.atomic import cannot_write
 from detection.predict.output import write_json
 
 Line = dict[str, Any]

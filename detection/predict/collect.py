@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detection.atomic import LONGEST_NAME
 from detection.data.image import EXTENSIONS
 from detection.errors import InputError
-from detection.outputs import files_below, in_output
+from detection.files.atomic import LONGEST_NAME
+from detection.files.outputs import files_below, in_output
 
 
 @dataclass(frozen=True)

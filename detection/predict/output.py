@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from detection.atomic import write_atomically
 from detection.errors import InputError
+from detection.files.atomic import write_atomically
 from detection.records import Detections
 
 DECIMALS = 3

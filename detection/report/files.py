@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from detection.atomic import write_atomically
 from detection.evaluation.report import to_json
+from detection.files.atomic import write_atomically
 from detection.report.advice import next_steps
 from detection.report.analysis import SIZES, Analysis
 from detection.report.history import History, as_json

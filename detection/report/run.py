@@ -11,9 +11,9 @@ import torch
 from detection.config.schema import Config
 from detection.counted import counted
 from detection.errors import InputError
+from detection.files.outputs import claim_output, refuse_overwriting
 from detection.loading.datasets import load_split
 from detection.loading.detectors import load_detector
-from detection.outputs import claim_output, refuse_overwriting
 from detection.predict.prepare import prepare
 from detection.report.analysis import Analysis, analyse
 from detection.report.files import WRITTEN, numbers, write_report

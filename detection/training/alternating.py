@@ -20,7 +20,6 @@ import torch
 from torch import nn
 
 from detection import checkpoint, parallel
-from detection.atomic import write_atomically
 from detection.config.origin import Setting, annotated_yaml
 from detection.config.resuming import ALTERNATING, DETECTOR, refuse_other_settings
 from detection.config.schema import Config
@@ -28,8 +27,9 @@ from detection.engine.callback import Callback
 from detection.engine.run import run
 from detection.engine.trainable import Evaluation, Objective, StepLosses, TrainingResult
 from detection.errors import InputError
+from detection.files.atomic import write_atomically
+from detection.files.lock import claim
 from detection.loading.datasets import Splits
-from detection.lock import claim
 from detection.model.faster_rcnn import FasterRCNN
 from detection.records import Batch
 from detection.training.detector import DetectorTraining

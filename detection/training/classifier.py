@@ -19,7 +19,6 @@ from backbones.nets import Net, NetName
 from backbones.norm import recompute_statistics
 from backbones.pretrained import WeightsError, load_pretrained
 from detection import checkpoint, parallel
-from detection.atomic import write_atomically
 from detection.classify.batches import ImageBatch, normalise, training_batches
 from detection.config.idle import idle_settings
 from detection.config.origin import Setting
@@ -31,6 +30,7 @@ from detection.engine.run import run
 from detection.engine.settings import check_device
 from detection.engine.trainable import Objective, TrainingResult
 from detection.errors import InputError
+from detection.files.atomic import write_atomically
 from detection.loading.class_images import ClassSplits, augmentation, load_class_splits, view_of
 from detection.loading.classifiers import build_classifier
 from detection.training.class_validation import ClassificationObjective

@@ -16,7 +16,6 @@ from torch import nn
 
 from backbones.pretrained import WeightsError
 from detection import checkpoint, parallel
-from detection.atomic import write_atomically
 from detection.config.idle import idle_settings
 from detection.config.schema import Config
 from detection.counted import counted
@@ -28,6 +27,7 @@ from detection.engine.trainable import Evaluation, Objective, StepLosses, Traini
 from detection.errors import InputError
 from detection.evaluation.report import false_alarms, per_class_table, summary_table, to_json
 from detection.evaluation.results import write_results
+from detection.files.atomic import write_atomically
 from detection.loading.datasets import Splits
 from detection.loading.detectors import bottleneck_stride, starting_detector
 from detection.model.build import build_model

@@ -11,13 +11,13 @@ import torch
 
 from backbones.modes import in_mode
 from detection import parallel
-from detection.atomic import write_atomically
 from detection.config.schema import InputConfig
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.index import AnnotationIndex
 from detection.data.order import EvaluationOrder
 from detection.engine.hardware import loaders
 from detection.errors import InputError
+from detection.files.atomic import write_atomically
 from detection.geometry.boxes import clip, larger_than, rescale
 from detection.model.faster_rcnn import FasterRCNN
 from detection.model.proposals import ProposalLimits

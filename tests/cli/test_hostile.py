@@ -22,9 +22,9 @@ from detection.data.coco import read_coco
 from detection.data.image import read_image
 from detection.data.voc import write_voc
 from detection.data.yolo import write_yolo
-from detection.documents import load_yaml
 from detection.errors import InputError, printable
 from detection.files.decode import open_image
+from detection.files.documents import load_yaml
 
 ESCAPE = "\x1b[31mred\x1b]0;title\x07"
 SCRIPT = "<script>alert(1)</script>"

@@ -7,7 +7,7 @@ import pytest
 
 from detection import checkpoint
 from detection.cli.main import main
-from detection.outputs import MARKER
+from detection.files.outputs import MARKER
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from detection.config.schema import Config
 from detection.data.coco import read_coco
 from detection.data.shapes import write_shapes
 from detection.errors import InputError
+from detection.files.outputs import MARKER
 from detection.model.build import build_backbone
-from detection.outputs import MARKER
 from detection.training.detector import DetectionObjective
 from detection.training.train import train
 
@@ -175,7 +175,7 @@ def test_a_folder_that_goes_away_ends_the_run_in_one_line_and_is_not_made_again(
 def test_two_runs_cannot_share_a_folder_but_a_dead_one_blocks_nobody(config, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    code = "import sys, time; from pathlib import Path; from detection.lock import FolderLock; "
+    code = "import sys, time; from pathlib import Path; from detection.files.lock import FolderLock; "
     code += "lock = FolderLock(Path(sys.argv[1])); print('held', flush=True); time.sleep(99)"
     process = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"

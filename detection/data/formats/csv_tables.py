@@ -17,8 +17,8 @@ from detection.data.flaws import Report, report_or_raise
 from detection.data.image import EXTENSIONS
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.documents import load_head, load_text
 from detection.errors import InputError
+from detection.files.documents import load_head, load_text
 
 ALIASES = {
     "file": "filename file image imageid imagename imagepath path img filepath imgname imgpath",

@@ -8,8 +8,8 @@ from detection.data.assemble import Annotated, thing
 from detection.data.flaws import Report, reported
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.documents import load_text
 from detection.errors import InputError
+from detection.files.documents import load_text
 
 CLASSES = ("categories", "category", "labels", "label", "category_id", "class", "id")
 

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from detection.documents import load_bytes
 from detection.errors import InputError
+from detection.files.documents import load_bytes
 
 HEAD = 1 << 20
 """bytes; of a larger file only the beginning and the end are looked at to tell what it is"""

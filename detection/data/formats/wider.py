@@ -9,8 +9,8 @@ from detection.data.flaws import Report, reported
 from detection.data.image import EXTENSIONS
 from detection.data.survey import Survey
 from detection.data.tally import Tally
-from detection.documents import load_text
 from detection.errors import InputError
+from detection.files.documents import load_text
 
 INVALID = 7
 """place of the mark of faces that cannot be recognised, which the authors leave out"""

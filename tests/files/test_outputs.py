@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from detection.atomic import write_atomically
 from detection.cli.main import main
 from detection.errors import InputError
-from detection.outputs import claim_output, is_output, refuse_overwriting
+from detection.files.atomic import write_atomically
+from detection.files.outputs import claim_output, is_output, refuse_overwriting
 from detection.predict.collect import collect_images, picture_names
 
 

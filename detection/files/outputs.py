@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from detection.atomic import write_atomically
 from detection.errors import InputError
+from detection.files.atomic import write_atomically
 
 MARKER = ".frcnn-output"
 TEXT = b"Results of frcnn: images in this folder are left out where images are searched for.\n"

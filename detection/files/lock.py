@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import IO
 
 from detection import parallel
-from detection.atomic import cannot_write, remove_leftovers
 from detection.errors import InputError
-from detection.outputs import claim_output
+from detection.files.atomic import cannot_write, remove_leftovers
+from detection.files.outputs import claim_output
 
 try:
     import fcntl
