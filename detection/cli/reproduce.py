@@ -18,31 +18,34 @@ from pathlib import Path
 
 from detection.cli.arguments import Parser, at_least
 from detection.config.shipped import FOLDER
-from detection.engine.provenance import versions
-from detection.evaluation.compare_pages import Pages, terminal_text
-from detection.evaluation.paper_tables import paper_table
-from detection.experiments.reproduction import METRICS, PAPER, reproduce, to_json
-from detection.files.atomic import write_atomically
 
 DESCRIPTION = (
     "A detection table of the ResNet paper, from training to the page; any setting of `frcnn train` may follow"
 )
 CONFIGS = FOLDER / "paper"
+TABLES = ("table7", "table8")
 
 
 def main(arguments: list[str]) -> int:
     parser = Parser("frcnn reproduce", DESCRIPTION)
-    parser.add_argument("table", choices=list(METRICS))
+    parser.add_argument("table", choices=TABLES)
     parser.add_argument("--scale", choices=["full", "mini"], default="full", help="the paper's, or minutes on a CPU")
     parser.add_argument("--output", type=Path, help="folder of the runs; default runs/TABLE_SCALE")
     parser.add_argument("--results", type=Path, help="folder of the table; default results/TABLE_SCALE")
     parser.add_argument("--resamples", type=at_least(0), default=1000, help="of the bootstrap; 0: no intervals")
     args, settings = parser.parse_known_args(arguments)
+
+    from detection.engine.provenance import versions
+    from detection.evaluation.compare_pages import Pages, terminal_text
+    from detection.evaluation.paper_tables import paper_table
+    from detection.experiments.reproduction import METRICS, PAPER, reproduce, to_json
+    from detection.files.atomic import write_atomically
+
     name = f"{args.table}_{args.scale}"
     output, results = args.output or Path("runs") / name, args.results or Path("results") / name
     found = reproduce(args.table, args.scale, CONFIGS, settings, output, _say, args.resamples)
     command = shlex.join(["frcnn", "reproduce", *arguments])
-    notes = [_cost_note(found.slower), _machine_note()]
+    notes = [_cost_note(found.slower), _machine_note(versions())]
     pages = Pages(Path(found.data).name, command, notes, paper_table(PAPER[args.table], METRICS[args.table]))
     content = {"command": command, "versions": versions(), **to_json(found)}
     write_atomically(results / f"{args.table}.json", (json.dumps(content, indent=1) + "\n").encode())
@@ -61,8 +64,7 @@ def _cost_note(slower: dict[str, float]) -> str:
     return f"Time an image, as a multiple of the plain ResNet's: {', '.join(parts)}."
 
 
-def _machine_note() -> str:
-    found = versions()
+def _machine_note(found: dict[str, str]) -> str:
     return (
         f"Measured with torch {found['torch']} on {found['device']}, {found['threads']} threads; one training run each."
     )

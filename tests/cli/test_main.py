@@ -30,6 +30,13 @@ def test_help_is_instant_because_nothing_heavy_is_imported():
     assert statistics.median(seconds) < 0.5
 
 
+def test_help_of_no_command_imports_torch():
+    code = "import sys; from detection.cli.main import COMMANDS, EXPERIMENTS, main; "
+    code += "print([c for c in [*COMMANDS, *EXPERIMENTS] if main([c, '--help']) or 'torch' in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize(("given", "policy"), [({}, "PASSIVE"), ({"GOMP_SPINCOUNT": "9"}, None)])
 def test_threads_that_wait_sleep_unless_the_user_says_otherwise(given, policy):
     code = "import os, sys; from detection.cli.main import main; main(['predict']); "

@@ -57,7 +57,7 @@ def test_the_command_passes_on_what_it_is_given(monkeypatch, capsys):
         assert (configs / f"{'mini' if scale == 'mini' else 'voc'}_vgg16.yaml").is_file()
         raise InputError("enough")
 
-    monkeypatch.setattr("detection.cli.reproduce.reproduce", refuse)
+    monkeypatch.setattr("detection.experiments.reproduction.reproduce", refuse)
     assert main(["reproduce", "table7", "--data=x", "--seed", "3"]) == 2
     assert main(["reproduce", "table8", "--scale", "mini", "--output", "o", "--results", "r", "--resamples", "5"]) == 2
     assert capsys.readouterr().err == "frcnn: error: enough\n" * 2
