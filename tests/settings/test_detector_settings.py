@@ -150,6 +150,7 @@ EFFECTS: dict[str, Other | Without] = {
     "train.pictures": Other("0", "drawn"),
     "evaluate.backend": Without("pycocotools", "tests/evaluation/test_coco_ap.py::test_equals_pycocotools_fixture"),
     "evaluate.batch": Other("3", "curves", "--data={mixed}"),
+    "evaluate.report": Other("true", "names"),
 }
 
 

@@ -1,0 +1,7 @@
+"""The same as `frcnn report`."""
+
+import sys
+
+from detection.cli.main import main
+
+sys.exit(main(["report", *sys.argv[1:]]))
