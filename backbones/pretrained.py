@@ -44,10 +44,10 @@ def load_pretrained(net: nn.Module, architecture: str, source: str) -> None:
     wrong = [f"{k} {tuple(v.shape)} for {tuple(own[k].shape)}" for k, v in state.items() if _differs(own.get(k), v)]
     missing = [k for k in own if k not in state and k not in other and not k.endswith("num_batches_tracked")]
     unknown = [k for k in state if k not in own]
-    for problem, keys in (("lacks", missing), ("does not know", unknown), ("has the wrong shape:", wrong)):
+    for problem, keys in (("lacks", missing), ("has no", unknown), ("has the wrong shape:", wrong)):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            subject = f"{source}: this {architecture}" if problem == "does not know" else f"{source}"
+            subject = f"{source}: this {architecture}" if problem == "has no" else f"{source}"
             raise WeightsError(
                 f"{subject} {problem} {keys[0]}{more}; give weights of a {architecture} of the same width and norm"
             )
@@ -109,9 +109,9 @@ def tensor_fault(name: object, value: object) -> str | None:
     A view that repeats its storage, as a file may hold, grows to any size once it is copied.
     """
     if not isinstance(name, str) or not name.isprintable():
-        return "is no name of a weight"
+        return "is not the name of a weight"
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
-        return "is no plain tensor"
+        return "is not a plain tensor"
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         return f"of shape {tuple(value.shape)} has more numbers than the file"
     return None

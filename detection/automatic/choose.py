@@ -54,9 +54,9 @@ def choose_settings(
     most = int(np.diff(index.offsets).max())
     if most > METRIC_LIMIT:
         room = -(-most * 5 // 4 // 50) * 50
-        found.append(_chosen("model.roi.detections", room, f"an image; there are images of {counted(most, 'object')}"))
+        found.append(_chosen("model.roi.detections", room, f"per image; some images have {counted(most, 'object')}"))
     if hardware.gpu:
-        found.append(_chosen("train.tf32", True, "what stays in float32 is multiplied faster, at 10 bits"))
+        found.append(_chosen("train.tf32", True, "float32 products are faster, with 10 bits of mantissa"))
     if not has_val:
         found.append(_chosen("dataset.val_fraction", 0.2, "no validation split: a seeded part is held out"))
     found += _input_size(index, sides, draft.input, given)
@@ -107,12 +107,12 @@ def _schedule(images: int, hardware: Hardware, train: TrainConfig, given: Collec
         iterations = train.iterations or max(round(float(train.epochs or 0) * images / batch), 1)
     evaluations = max(iterations // 10, images // batch, 1)
     return [
-        _chosen("train.batch", batch, f"images an iteration{shared}"),
+        _chosen("train.batch", batch, f"images per iteration{shared}"),
         *length,
         _chosen("train.lr", rate, f"for batches of {batch}"),
-        _chosen("train.schedule", "cosine", "no steps to tune"),
+        _chosen("train.schedule", "cosine", "has no steps to tune"),
         _chosen("train.warmup", min(500, iterations // 4), "iterations"),
-        _chosen("train.clip", 10.0, "guards against a bad batch"),
+        _chosen("train.clip", 10.0, "limits what a bad batch can do"),
         _chosen("train.evaluate_every", min(evaluations, iterations), "iterations"),
     ]
 
@@ -173,7 +173,7 @@ def _input_size(
     if "input.train_short_sides" in given and "input.long_side" not in given:
         long = max(long, *sizes.train_short_sides)
     return [
-        _chosen("input.train_short_sides", training, "pixels, one a batch"),
+        _chosen("input.train_short_sides", training, "pixels, one drawn for each batch"),
         _chosen("input.test_short_side", short, f"images are {native:.0f}; small objects become {scaled:.0f} pixels"),
         _chosen("input.long_side", long, "pixels"),
     ]
@@ -183,10 +183,10 @@ def _anchors(index: AnnotationIndex, sides: tuple[int, int], model: ModelConfig)
     anchors, usual = choose_anchors(index, sides, model), usual_anchors(model.architecture, *sides)
     reason = f"overlap {_shares(recall(index, anchors))} of the boxes by IoU .5 and .7"
     if (anchors.sizes, anchors.ratios) == (usual.sizes, usual.ratios):
-        reason += "; nothing fitted to them does clearly better than these, the defaults"
+        reason += "; fitted anchors are not clearly better than these defaults"
     else:
         reason += f", the defaults {_shares(recall(index, usual))}"
-    fitted = [_chosen("model.anchors.ratios", anchors.ratios, "height to width, as the boxes have it")]
+    fitted = [_chosen("model.anchors.ratios", anchors.ratios, "height to width, fitted to the boxes")]
     return [
         _chosen("model.anchors.sizes", anchors.sizes, reason),
         *(fitted if anchors.ratios != model.anchors.ratios else []),

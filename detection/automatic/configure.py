@@ -84,5 +84,5 @@ def _told(names: tuple[str, ...], inherited: list[Setting], chosen: list[Setting
     lines = [f"classes: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"]
     if inherited:
         lines.append(f"model settings {inherited[0].why}")
-    lines.append("chosen (any of it can be set on the command line):")
+    lines.append("chosen for this data (each can be set on the command line):")
     return lines + [f"  --{each.key} {str(each.value).replace(' ', '')}  ({each.why})" for each in chosen]

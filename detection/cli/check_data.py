@@ -56,12 +56,16 @@ def main(arguments: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser("frcnn check-data", DESCRIPTION)
     parser.add_argument("--data", required=True, help="dataset: a folder or annotation file, or `shapes`")
-    parser.add_argument("--format", choices=["auto", "coco", "voc", "yolo"], default="auto", help="of the annotations")
+    parser.add_argument(
+        "--format", choices=["auto", "coco", "voc", "yolo"], default="auto", help="format of the annotations"
+    )
     parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
     parser.add_argument("--quick", action="store_true", help="read image headers only: no broken pixels, no copies")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all findings as JSON")
     parser.add_argument("--output", type=Path, help="folder for check.json, check.html, histograms.png and worst.png")
-    parser.add_argument("--fix", type=Path, metavar="OUT", help="new folder for a mended copy, the log among it")
+    parser.add_argument(
+        "--fix", type=Path, metavar="OUT", help="new folder for a fixed copy, with a log of the changes"
+    )
     return parser
 
 

@@ -56,7 +56,9 @@ def _parser() -> Parser:
     parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
     parser.add_argument("--metric", choices=["coco", "voc"], default="coco", help="COCO's AP, or VOC's two")
     parser.add_argument("--paper", type=int, help="also the rows of this table of the ResNet paper, 7 to 12")
-    parser.add_argument("--resamples", type=at_least(0), default=1000, help="of the bootstrap; 0: no intervals")
+    parser.add_argument(
+        "--resamples", type=at_least(0), default=1000, help="bootstrap resamples behind the intervals; 0: no intervals"
+    )
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the bootstrap")
     parser.add_argument("--confidence", type=_confidence, default=95.0, help="of the intervals, percent")
     parser.add_argument("--latency", type=at_least(1), metavar="N", help="measure the time of each run on N images")

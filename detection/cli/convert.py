@@ -8,7 +8,7 @@ from detection.cli.arguments import Parser
 
 DESCRIPTION = """Write a dataset, of any format that is read, as COCO, PASCAL VOC or YOLO into a new folder: all splits,
 with their images as hard links where the file system has them, else as copies. What the format has no word for, and
-what cannot be read, is counted and told. Nothing of the dataset is touched. Needs no --device."""
+what cannot be read, is counted and reported. Nothing of the dataset is touched. Needs no --device."""
 
 
 def main(arguments: list[str]) -> int:
@@ -34,6 +34,6 @@ def _parser() -> Parser:
     parser.add_argument("output", type=Path, help="new folder for the converted dataset")
     parser.add_argument("--data", required=True, help="dataset: a folder, annotation file or archive, or `shapes`")
     parser.add_argument("--to", required=True, choices=["coco", "voc", "yolo"], help="format to write")
-    parser.add_argument("--format", choices=["auto", *KNOWN], default="auto", help="of the annotations")
+    parser.add_argument("--format", choices=["auto", *KNOWN], default="auto", help="format of the annotations")
     parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
     return parser

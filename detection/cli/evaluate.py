@@ -65,13 +65,22 @@ def _parser() -> Parser:
     parser.add_argument("--split", help="split of it; default the validation split")
     parser.add_argument("--format", choices=["auto", "coco", "voc", "yolo"], help="format of the annotations")
     parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
-    parser.add_argument("--invalid", choices=["error", "skip"], help="bad images and boxes: stop, or leave out")
+    parser.add_argument(
+        "--invalid", choices=["error", "skip"], help="invalid images and boxes: stop, or leave them out"
+    )
     parser.add_argument("--metric", choices=["coco", "voc"], default="coco", help="COCO's 12 numbers, or VOC's AP")
-    parser.add_argument("--backend", choices=["hotcoco", "pycocotools"], default="hotcoco", help="COCO evaluation by")
-    parser.add_argument("--batch", type=at_least(1), default=1, help="images at once; padding moves results a little")
+    parser.add_argument(
+        "--backend",
+        choices=["hotcoco", "pycocotools"],
+        default="hotcoco",
+        help="library that computes the COCO numbers",
+    )
+    parser.add_argument(
+        "--batch", type=at_least(1), default=1, help="images per batch; padding changes results slightly"
+    )
     parser.add_argument("--size", type=at_least(32), help="input size in pixels; default as in training")
     parser.add_argument(
-        "--max-detections", type=at_least(11), help="an image and class that count, also above COCO's limit of 100"
+        "--max-detections", type=at_least(11), help="detections per image and class that count; COCO counts 100"
     )
     add_running(parser)
     parser.add_argument("--workers", type=at_least(0), help="processes that load images; default by cores and device")
@@ -174,7 +183,8 @@ def tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> N
         seen = int(np.isin(known, trained_images(path / "model.pt" if path.is_dir() else path)).sum())
         if seen:
             print(
-                f"warning: {path} was trained on {seen} of these {counted(len(known), 'image')}: the numbers flatter it"
+                f"warning: {path} was trained on {seen} of these {counted(len(known), 'image')}, "
+                "so the numbers are too good"
             )
 
 

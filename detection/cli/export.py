@@ -15,10 +15,17 @@ the training split."""
 def main(arguments: list[str]) -> int:
     parser = Parser("frcnn export", DESCRIPTION)
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt or last.pt of a run")
-    parser.add_argument("--backend", choices=["openvino", "onnx"], default="openvino", help="what will run it")
-    parser.add_argument("--precision", choices=["fp32", "bf16", "int8"], default="fp32", help="of the networks")
+    parser.add_argument(
+        "--backend", choices=["openvino", "onnx"], default="openvino", help="runtime of the exported detector"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "bf16", "int8"],
+        default="fp32",
+        help="numeric precision of the exported networks",
+    )
     parser.add_argument("--images", nargs="+", help="image files, folders or globs to calibrate and compare on")
-    parser.add_argument("--count", type=at_least(1), default=300, help="of the images, at most")
+    parser.add_argument("--count", type=at_least(1), default=300, help="images to calibrate and compare on, at most")
     parser.add_argument("--output", type=Path, default=Path("runs/export"), help="new folder to write into")
     args = parser.parse_args(arguments)
 

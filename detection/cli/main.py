@@ -25,7 +25,7 @@ COMMANDS = {
     "prepare-data": "fetch and lay out PASCAL VOC and COCO",
     "reproduce": "the detection tables of the ResNet paper",
     "report": "what a detector gets wrong and why, as one page",
-    "threshold": "choose from which score on detections are believed, and keep it",
+    "threshold": "choose the score threshold of each class and store it in the checkpoint",
     "check-data": "what is wrong with your images and annotations, and a fixed copy",
 }
 EXPERIMENTS = {
@@ -39,15 +39,15 @@ EXPERIMENTS = {
 RESUMING = ("degradation", "gradients", "reproduce")
 """What goes on where it was interrupted, without being asked to."""
 
-OTHERS = "another process of this job has ended, and this one with it: the cause is what that one says"
+OTHERS = "another process of this job has ended, so this one stops too; the cause is in the error of that process"
 MEMORY = (
     "out of memory; lower train.batch, --batch, input.train_short_sides or input.long_side, or raise train.accumulate"
 )
 MENDABLE = {
     "out of memory": MEMORY,
     "not enough memory": MEMORY,
-    "DataLoader worker": "{reason}: a process that loads images was killed, mostly by the system for want of "
-    "memory; lower input.workers, and resume with --resume",
+    "DataLoader worker": "{reason}: a process that loads images was killed, usually by the system because "
+    "memory ran out; lower input.workers, and resume with --resume",
     "C++ compiler": "--compiled and train.compile need a C++ compiler on a CPU: install g++, or leave them out",
     "onnection closed by peer": OTHERS,
     "onnection reset by peer": OTHERS,
@@ -66,7 +66,7 @@ commands:
 experiments of the ResNet paper, each writing JSON, a table and figures:
 {experiments}
 
-`frcnn COMMAND --help` lists the options. Two starts:
+`frcnn COMMAND --help` lists the options. To get started:
   frcnn train --data shapes --output runs/shapes     the embedded dataset
   frcnn train --data PATH                            your COCO JSON, PASCAL VOC or YOLO folder, no config needed
 """

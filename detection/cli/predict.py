@@ -157,7 +157,7 @@ def _tell(images: int, discarded: int, left: int, left_out: list[Path]) -> None:
     if left_out:
         print(f"left out {len(left_out)} folders with results of frcnn, the first {left_out[0]}")
     if discarded:
-        print(f"begins anew; --resume would have kept {counted(discarded, 'finished image')}")
+        print(f"starting over; --resume would have kept {counted(discarded, 'finished image')}")
     elif left < images:
         print(f"resuming: {images - left} of {counted(images, 'image')} are done")
 
@@ -191,7 +191,7 @@ def _parser() -> Parser:
     add_testing(parser, required=True)
     parser.add_argument("--output", type=Path, default=Path("runs/predict"), help="folder to write into")
     parser.add_argument(
-        "--score", type=share, help=f"least score of a detection; default as `frcnn threshold` chose, else {SCORE}"
+        "--score", type=share, help=f"lowest score of a detection; default as `frcnn threshold` chose, else {SCORE}"
     )
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once")
     parser.add_argument("--size", type=at_least(32), help="input size in pixels; default as in training")

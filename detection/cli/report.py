@@ -46,7 +46,9 @@ def _parser() -> Parser:
     parser.add_argument("--split", help="split of it; default the run's validation split")
     parser.add_argument("--format", choices=["auto", "coco", "voc", "yolo"], help="format of the annotations")
     parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
-    parser.add_argument("--invalid", choices=["error", "skip"], help="bad images and boxes: stop, or leave out")
+    parser.add_argument(
+        "--invalid", choices=["error", "skip"], help="invalid images and boxes: stop, or leave them out"
+    )
     parser.add_argument("--size", type=at_least(32), help="input size in pixels; default as in training")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--workers", type=at_least(0), help="processes that load images; default by cores and device")

@@ -32,7 +32,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--scale", choices=["full", "mini"], default="full", help="the paper's, or minutes on a CPU")
     parser.add_argument("--output", type=Path, help="folder of the runs; default runs/TABLE_SCALE")
     parser.add_argument("--results", type=Path, help="folder of the table; default results/TABLE_SCALE")
-    parser.add_argument("--resamples", type=at_least(0), default=1000, help="of the bootstrap; 0: no intervals")
+    parser.add_argument(
+        "--resamples", type=at_least(0), default=1000, help="bootstrap resamples behind the intervals; 0: no intervals"
+    )
     args, settings = parser.parse_known_args(arguments)
 
     from detection.engine.provenance import versions

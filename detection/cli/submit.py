@@ -34,7 +34,9 @@ def _parser() -> Parser:
     parser.add_argument("--predictions", type=Path, required=True, help="JSON in COCO's result format")
     parser.add_argument("--data", required=True, help="dataset that was detected on: a folder or annotation file")
     parser.add_argument("--split", help="split of it; default test where there is one, else the only one")
-    parser.add_argument("--format", choices=["auto", "coco", "voc", "yolo"], default="auto", help="of the annotations")
+    parser.add_argument(
+        "--format", choices=["auto", "coco", "voc", "yolo"], default="auto", help="format of the annotations"
+    )
     parser.add_argument("--kind", choices=["voc", "coco"], required=True, help="whose server")
     parser.add_argument(
         "--competition", choices=["comp3", "comp4"], default="comp4", help="VOC: comp4 with outside data"
@@ -93,7 +95,9 @@ def _coco_ids(args: argparse.Namespace) -> tuple[set[int], set[int]]:
         content = json.loads(path.read_bytes())
         return {item["id"] for item in content["images"]}, {item["id"] for item in content["categories"]}
     except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is no COCO file with images and categories ({error!r}); fetch it again") from error
+        raise InputError(
+            f"{path}: is not a COCO file with images and categories ({error!r}); fetch it again"
+        ) from error
 
 
 def _index(args: argparse.Namespace) -> Any:

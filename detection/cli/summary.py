@@ -12,8 +12,14 @@ beside the paper's figures."""
 def main(arguments: list[str]) -> int:
     parser = Parser("frcnn summary", DESCRIPTION)
     parser.add_argument("--nets", nargs="+", help="such as resnet50 cifar_plain20; default all of the paper")
-    parser.add_argument("--shortcut", choices=["A", "B", "C"], help="of residual nets; default A for CIFAR, else B")
-    parser.add_argument("--stride-in-1x1", action="store_true", help="bottlenecks halve the map where the paper's do")
+    parser.add_argument(
+        "--shortcut", choices=["A", "B", "C"], help="shortcut of residual nets; default A for CIFAR nets, else B"
+    )
+    parser.add_argument(
+        "--stride-in-1x1",
+        action="store_true",
+        help="bottlenecks stride in their first 1x1 convolution, as in the paper",
+    )
     parser.add_argument("--size", type=at_least(8), help="side of the images, pixels; default 224, for CIFAR 32")
     add_results(parser)
     args = parser.parse_args(arguments)

@@ -44,11 +44,22 @@ def add_testing(parser: argparse.ArgumentParser, required: bool = False) -> None
     add = parser.add_argument_group(
         "improvements at test time, each alone or together; one image at a time"
     ).add_argument
-    add("--refine", action="store_true", help="score the regressed boxes too; suppression at IoU 0.3, then voting")
+    add(
+        "--refine",
+        action="store_true",
+        help="iterative refinement: score the regressed boxes too; NMS at IoU 0.3, then voting",
+    )
     add("--vote", action=argparse.BooleanOptionalAction, help="box voting after suppression; default with --refine")
-    add("--scales", type=at_least(32), nargs="+", default=[], metavar="S", help="input sizes, as 200 400 600 800 1000")
-    add("--flip", action="store_true", help="look at the mirrored image too")
-    add("--suppression", choices=["nms", "soft", "wbf"], default="nms", help="also Soft-NMS, weighted box fusion")
+    add(
+        "--scales",
+        type=at_least(32),
+        nargs="+",
+        default=[],
+        metavar="S",
+        help="short sides of multi-scale testing, such as 200 400 600",
+    )
+    add("--flip", action="store_true", help="detect in the mirrored image too")
+    add("--suppression", choices=["nms", "soft", "wbf"], default="nms", help="NMS, Soft-NMS or weighted box fusion")
     add("--nms", type=share, help="IoU of the suppression; default the model's own, 0.3 with --refine")
 
 
@@ -57,9 +68,14 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     add("--processes", type=at_least(1), default=1, help="processes on this machine, each on a GPU of its own")
-    add("--precision", choices=["fp32", "bf16", "fp16"], default="fp32", help="products; less is faster where built in")
-    add("--grey-bits", type=at_least(8), help="bits that count in 16-bit grey images; default as in training")
-    add("--compiled", action="store_true", help="compile the network first: minutes, for many images on a GPU")
+    add(
+        "--precision",
+        choices=["fp32", "bf16", "fp16"],
+        default="fp32",
+        help="numeric precision; bf16 and fp16 are faster where the hardware has them",
+    )
+    add("--grey-bits", type=at_least(8), help="significant bits of 16-bit grey images; default as in training")
+    add("--compiled", action="store_true", help="compile the network first, which takes minutes; pays for many images")
 
 
 def tell_of_compilation(args: argparse.Namespace) -> None:

@@ -96,7 +96,7 @@ def refuse_changes(before: dict[str, Any], now: dict[str, Any], path: Path) -> N
     table = DETECTOR if "model" in now else CLASSIFIER
     refused = [line for key, line in changed_settings(before, now).items() if table[key] == "refused"]
     if refused:
-        raise InputError(f"{path}: a run cannot change on its way: {', '.join(refused)}; use another --output")
+        raise InputError(f"{path}: cannot change when a run is resumed: {', '.join(refused)}; use another --output")
 
 
 def stored_setting(folder: Path, key: str) -> Any:

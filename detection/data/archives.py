@@ -91,7 +91,7 @@ def obtain(
     if fault:
         corrupt = path.with_name(f"{archive.name}.corrupt")
         os.replace(part, corrupt)
-        raise InputError(f"{corrupt}: the download of {archive.url} {fault}; run again to fetch it anew")
+        raise InputError(f"{corrupt}: the download of {archive.url} {fault}; run again to download it once more")
     os.replace(part, path)
     return path
 
@@ -119,7 +119,7 @@ def _download(archive: Archive, part: Path, progress: Progress, retry_seconds: t
             if not waits or (status is not None and status not in MENDABLE_STATUS):
                 reason = getattr(error, "reason", None) or str(error) or type(error).__name__
                 raise InputError(
-                    f"{archive.url}: cannot be fetched ({reason}); run again to go on, or put the file at "
+                    f"{archive.url}: cannot be fetched ({reason}); run again to continue, or put the file at "
                     f"{part.with_name(archive.name)}"
                 ) from error
             time.sleep(waits.pop(0))
@@ -200,7 +200,7 @@ def verify(path: Path, md5: str | None, progress: Progress = silent, name: str |
                 progress(f"verifying {name}", member.offset, path.stat().st_size)
         return None
     except (*DAMAGE, OSError) as error:
-        return f"is no whole archive ({' '.join(str(error).split())})"
+        return f"is not a complete archive ({' '.join(str(error).split())})"
 
 
 def unpack(paths: Sequence[Path], target: Path, root: str, progress: Progress = silent) -> None:

@@ -56,7 +56,7 @@ def check_index(
     if holds_corners(index):
         raise InputError(f"{index.source}: {CORNERS}; write x y width height, as COCO has it")
     if absurd := misread(index):
-        raise InputError(f"{index.source}: {absurd}; check what the files mean, they are hardly read as they should be")
+        raise InputError(f"{index.source}: {absurd}; check the format: the files are probably not read as intended")
     flaws = find_flaws(index, _decoded_size if decode else image_size)
     if policy == "error":
         _raise_first(index, flaws)
@@ -183,7 +183,7 @@ def _raise_first(index: AnnotationIndex, flaws: dict[str, dict[int, str]]) -> No
             cure = "add it, give the right image folder" if rule == "image missing" else "correct it"
             raise InputError(
                 f"{index.source}: {name_item(index, rule, row)} {complaint}{more}; "
-                f"{cure}, or let flawed items be skipped"
+                f"{cure}, or skip flawed items with --dataset.invalid skip"
             )
 
 

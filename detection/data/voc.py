@@ -176,7 +176,7 @@ def _fits(name: str, where: str, xml_folder: Path, report: Report | None) -> boo
     """Whether there is an XML file of this name, which may not lead elsewhere."""
     with reported(report):
         if leaves_root(name) or unshowable(name):
-            raise InputError(f"{where}: {name!r} is no image name; list UTF-8 file names without folder")
+            raise InputError(f"{where}: {name!r} is not an image name; list UTF-8 file names without folder")
         if not os.path.isfile(xml_folder / f"{name}.xml"):
             raise InputError(f"{where}: {name!r} has no {xml_folder / name}.xml; add it or delete the line")
         return True

@@ -98,7 +98,7 @@ def read_xml(path: Path, report: Report | None, tally: Tally) -> VocFile:
     one, and left out."""
     tree = load_xml(path)
     if tree.tag.lower() != "annotation":
-        raise InputError(f"{path}: its root is <{tree.tag[:40]}>, not <annotation>; it is no file of PASCAL VOC")
+        raise InputError(f"{path}: its root is <{tree.tag[:40]}>, not <annotation>; it is not a PASCAL VOC file")
     mark = (tree.findtext("source/annotation") or "").strip()
     size, zero = _size(tree, path)
     filename = (tree.findtext("filename") or "").strip()

@@ -216,7 +216,9 @@ def _list_images(data: dict[str, Any], split: str, data_yaml: Path) -> list[Path
         elif os.path.isfile(place) and place.suffix == ".txt":
             paths += _listed(place)
         else:
-            raise InputError(f"{data_yaml}: {split}: {entry[:200]} is no folder and no .txt list; correct the path")
+            raise InputError(
+                f"{data_yaml}: {split}: {entry[:200]} is neither a folder nor a .txt list; correct the path"
+            )
     return [Path(os.path.normpath(path)) for path in paths]
 
 

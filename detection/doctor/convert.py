@@ -61,10 +61,10 @@ def _lost(parts: Collection[AnnotationIndex], format: str) -> dict[str, int]:
     """What the format has no word for, and how often it is there."""
     crowds, difficult = (sum(int(getattr(index, name).sum()) for index in parts) for name in ("crowd", "difficult"))
     return {
-        "coco": {"difficult objects become ordinary ones: COCO has no word for them": difficult},
-        "voc": {"crowds become difficult objects: VOC has no word for them": crowds},
+        "coco": {"difficult objects become ordinary ones: COCO cannot express them": difficult},
+        "voc": {"crowds become difficult objects: VOC cannot express them": crowds},
         "yolo": {
-            "crowds are left out: YOLO has no word for them": crowds,
-            "difficult objects become ordinary ones: YOLO has no word for them": difficult,
+            "crowds are left out: YOLO cannot express them": crowds,
+            "difficult objects become ordinary ones: YOLO cannot express them": difficult,
         },
     }[format]

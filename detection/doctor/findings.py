@@ -42,11 +42,11 @@ RULES = {
     ),
     "empty box": Rule("error", "empty boxes, often stray clicks", "draw them again or delete them", "left out"),
     "corners": Rule("error", "splits whose boxes are corners, x1 y1 x2 y2", "write x y width height, as COCO has it"),
-    "misread": Rule("error", "splits of which nearly all boxes are absurd", "check what the files mean"),
+    "misread": Rule("error", "splits of which nearly all boxes are implausible", "check what the files mean"),
     "box outside": Rule("error", "boxes that stick out of their image", "correct them", "cut off at the edge"),
     "shared image": Rule(
         "warning",
-        "images that are in two splits: what is tested on was trained on",
+        "images that are in two splits, so that test images are trained on",
         "keep each in one split",
         "kept in the test or validation split only",
     ),
@@ -75,12 +75,16 @@ RULES = {
     "reading": Rule(
         "note",
         "how the files were read: what was found, and what has one sensible meaning though it is written otherwise",
-        "right if each line says what is meant; else correct the files",
+        "fine if each line says what you meant; otherwise correct the files",
     ),
     "double class": Rule(
-        "note", "pairs of boxes on one object (IoU above .9) with different classes", "see which class is right"
+        "note", "pairs of boxes on one object (IoU above .9) with different classes", "decide which class is right"
     ),
-    "similar image": Rule("note", "images nearly the same as another of their split", "fine for video; else delete"),
+    "similar image": Rule(
+        "note",
+        "images nearly the same as another of their split",
+        "expected of video frames; otherwise delete the copies",
+    ),
     "dark image": Rule(
         "warning",
         "16-bit images whose values fill less than a quarter of the range, and so look nearly black",
@@ -91,15 +95,27 @@ RULES = {
         "images of more than 100 objects, the most that a detector finds by default and that COCO's AP counts",
         "train with a larger --model.roi.detections; AP stays below 1 whatever is found",
     ),
-    "odd size": Rule("note", "boxes far larger or smaller than others of their class", "look at them: a wrong class?"),
-    "odd shape": Rule("note", "boxes far wider or taller than others of their class", "look at them: a slip?"),
-    "extreme shape": Rule("note", "boxes more than 20 times as long as wide", "look at them: a slip?"),
+    "odd size": Rule(
+        "note", "boxes far larger or smaller than others of their class", "check them: the class may be wrong"
+    ),
+    "odd shape": Rule(
+        "note", "boxes far wider or taller than others of their class", "check them: they may be drawn by mistake"
+    ),
+    "extreme shape": Rule(
+        "note", "boxes more than 20 times as long as wide", "check them: they may be drawn by mistake"
+    ),
     "tiny box": Rule("note", "boxes under 4 pixels on a side as the network sees them", "train at a larger size"),
-    "whole image": Rule("note", "boxes over the whole image", "right for pictures of one object; else draw them"),
-    "no objects": Rule("note", "images without objects", "right if nothing is there; else annotate them"),
+    "whole image": Rule(
+        "note", "boxes over the whole image", "fine for pictures of one object; otherwise draw them again"
+    ),
+    "no objects": Rule("note", "images without objects", "fine if nothing is there; otherwise annotate them"),
     "class unused": Rule("note", "classes without any object in a split", "remove them, or add objects"),
-    "class rare": Rule("note", "classes with fewer than 10 training objects", "add objects; AP of these is chance"),
-    "imbalance": Rule("note", "classes with under a fiftieth of the commonest class's objects", "add objects of these"),
+    "class rare": Rule(
+        "note", "classes with fewer than 10 training objects", "add objects; with so few, AP is mostly chance"
+    ),
+    "imbalance": Rule(
+        "note", "classes with under a fiftieth of the commonest class's objects", "add objects of these classes"
+    ),
 }
 """In the order of importance."""
 

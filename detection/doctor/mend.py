@@ -60,7 +60,7 @@ def mend(examination: Examination, out: Path) -> int:
                 log(finding.rule, item)
     parts = mended(examination.parts, examination.album, log)
     if not any(len(index.xywh) for index in parts.values()):
-        raise InputError(f"{examination.source.root}: nothing would be left; fix it by hand")
+        raise InputError(f"{examination.source.root}: no image would be left; fix the dataset by hand")
     with appearing_whole(out) as folder:
         WRITERS.get(examination.source.format, WRITERS["coco"])(parts, examination.unions, folder)
         lines = "".join(json.dumps(change) + "\n" for change in changes)

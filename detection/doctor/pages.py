@@ -141,7 +141,7 @@ def _verdict(examination: Examination) -> str:
     said = {
         2: "training would stop at the errors (or leave these items out, with --dataset.invalid skip)",
         1: "training would run, but the warnings cost accuracy or make results look better than they are",
-        0: "nothing that needs mending",
+        0: "nothing that needs fixing",
     }[examination.status]
     quick = (
         "; only headers were read, so broken pixels and copies were not looked for" if examination.album.quick else ""

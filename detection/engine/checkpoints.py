@@ -68,7 +68,7 @@ class Checkpoints:
         if both:
             raise InputError(
                 f"{path}: was trained on {both} of the {len(self.validated_on)} validation images, which would "
-                "measure what it remembers; resume with the data and splits it had, or use another --output"
+                "make the evaluation too good; resume with the data and splits it had, or use another --output"
             )
         checkpoint.refuse_other_tensors(state.model, training["model"], path)
         try:
@@ -77,7 +77,7 @@ class Checkpoints:
             raise InputError(
                 f"{path}: the optimiser had other groups of parameters ({error}); use another --output"
             ) from error
-        return f"resumes with other settings than before: {', '.join(changed.values())}" if changed else ""
+        return f"resuming with changed settings: {', '.join(changed.values())}" if changed else ""
 
     def save(self, name: str, state: TrainingState) -> None:
         """Write `last.pt` or `best.pt`. Every rank must call it; the first one writes."""
@@ -117,7 +117,7 @@ class Checkpoints:
                 found = checkpoint.load(path, self.kind)["iteration"]
             except InputError as error:
                 lost = progress.best_iteration != progress.iteration
-                line = f"warning: {error}; the weights of iteration {progress.iteration} take its place"
+                line = f"warning: {error}; the weights of iteration {progress.iteration} replace it"
                 return line if lost else "unwritten"
             return "unwritten" if found != progress.best_iteration == progress.iteration else ""
 

@@ -192,7 +192,7 @@ class Loop:
         if waiting >= NOTABLE_WAIT and not self._told_of_waiting:
             self._told_of_waiting = True
             self.told.on_message(
-                f"steps wait for images {waiting:.0%} of the time: raise input.workers if there are cores"
+                f"steps wait for images {waiting:.0%} of the time: raise input.workers if cores are idle"
             )
 
     def _evaluate(self) -> bool:
@@ -241,7 +241,7 @@ class Loop:
         patience = self.settings.patience
         if patience is None or self.state.progress.stale < patience:
             return False
-        self.told.on_message(f"no better {self.settings.metric} in {patience} evaluations: stopping")
+        self.told.on_message(f"{self.settings.metric} has not improved in {patience} evaluations: stopping")
         return True
 
 

@@ -148,7 +148,7 @@ def _notes(train: TrainConfig, trainable: Trainable, state: TrainingState, devic
     """What a user should know before the first step."""
     compiling = ["compiling the network: the first steps take a minute or more"] if train.compile else []
     warmup = state.rate.warmup
-    shorter = [f"warm-up of {warmup} iterations, a quarter of the run, not {train.warmup}"]
+    shorter = [f"warm-up shortened to {warmup} iterations, a quarter of the run (train.warmup is {train.warmup})"]
     return [*idle_gpus(device), *compiling, *trainable.notes, *(shorter if warmup != train.warmup else [])]
 
 

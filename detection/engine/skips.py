@@ -52,7 +52,7 @@ class Skips:
                     "train.clip, then resume from the last checkpoint with --resume"
                 )
             before += 1
-            self.say(f"{message}: left out, number {before} of {self.nonfinite}")
+            self.say(f"{message}: step skipped, {before} of {self.nonfinite} allowed")
         return before
 
     def count_unreadable(self, before: list[str]) -> list[str]:
@@ -66,7 +66,7 @@ class Skips:
             if len(before) == self.images:
                 raise InputError(f"{found[name]}; input.skip_unreadable allows {self.images} such images")
             before = [*before, name]
-            self.say(f"{found[name]}: another image stands in, number {len(before)} of {self.images}")
+            self.say(f"{found[name]}: replaced by another image, {len(before)} of {self.images} allowed")
         return before
 
 

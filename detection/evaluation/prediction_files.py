@@ -80,7 +80,7 @@ class _Rows:
             many = (
                 f"may be any of {counted(len(alike), 'image')} that are called so"
                 if alike
-                else "is no image of the split"
+                else "is not an image of the split"
             )
             raise ValueError(f"{file} {many}; evaluate on the images that were detected in")
         return alike[0]

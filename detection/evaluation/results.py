@@ -111,7 +111,7 @@ def read_results(path: Path | str) -> list[dict[str, Any]]:
 def _fault(result: Any) -> str | None:
     """What is wrong with one result and how to fix it, or None."""
     if not isinstance(result, dict):
-        return "is no object; write {image_id, category_id, bbox, score}"
+        return "is not an object; write {image_id, category_id, bbox, score}"
     if "detections" in result and "file" in result:
         return "is a record of `frcnn predict`, by file name; `frcnn evaluate --predictions` reads it"
     for key in ("image_id", "category_id", "bbox", "score"):
@@ -119,9 +119,9 @@ def _fault(result: Any) -> str | None:
             return f"lacks {key!r}; write {{image_id, category_id, bbox, score}}"
     for key in ("image_id", "category_id"):
         if type(result[key]) is not int or abs(result[key]) >= 2**63:
-            return f"{key} {brief(result[key])} is no integer of 64 bits; use the ids of the annotation file"
+            return f"{key} {brief(result[key])} is not a 64-bit integer; use the ids of the annotation file"
     if not _is_finite(result["score"]):
-        return f"score {brief(result['score'])} is no finite number; drop the item or detect again"
+        return f"score {brief(result['score'])} is not a finite number; remove the item or detect again"
     box = result["bbox"]
     if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(value) for value in box):
         return f"bbox {brief(box)} is not four finite numbers; write x, y, width, height in pixels"

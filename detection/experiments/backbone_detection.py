@@ -97,7 +97,7 @@ class DetectionPlan:
         ]
         config = replace(read_config(words, Config), resume=True)
         if config.dataset.val == TEST:
-            raise InputError(f"{file}: dataset.val: {TEST} is reported; let another split decide")
+            raise InputError(f"{file}: dataset.val: {TEST} is the split that is reported; validate on another")
         return config
 
 

@@ -62,7 +62,9 @@ def read_pretraining(file: Path, settings: list[str]) -> PretrainConfig:
     file = config_in(file.parent, file.stem)
     config = read_config(["--config", str(file), *settings], PretrainConfig)
     if config.dataset.val is None or config.dataset.test is None:
-        raise InputError(f"{file}: dataset.val must name what decides and dataset.test what is reported")
+        raise InputError(
+            f"{file}: dataset.val must name the split that selects the weights, dataset.test the one that is reported"
+        )
     return config
 
 

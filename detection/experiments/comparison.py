@@ -97,7 +97,7 @@ def _is_file(path: Path) -> bool:
 def _read_run(folder: Path, choice: DataChoice) -> _Run:
     if not (folder / "config.yaml").is_file():
         raise InputError(
-            f"{folder}: is no run, it has no config.yaml; give a folder that `frcnn train` wrote or a file of results"
+            f"{folder}: is not a run folder, it has no config.yaml; give one of `frcnn train` or a file of results"
         )
     if not (folder / "predictions.json").is_file():
         raise InputError(

@@ -73,10 +73,13 @@ def best(found: Curve, beta: float = 1.0) -> Operation:
 
 
 def at_cost(found: Curve, missed: float, false_alarm: float) -> Operation:
-    """The threshold at which missed objects and false alarms, at what each costs, cost least together."""
+    """The threshold at which missed objects and false alarms, at what each costs, cost least together: just above all
+    scores where reporting nothing costs less than reporting anything."""
     if not found.objects or not len(found.scores):
         return NOTHING
     cost = missed * (found.objects - found.right) + false_alarm * (found.reported - found.right)
+    if missed * found.objects < cost.min():
+        return at(found, float(np.nextafter(found.scores[0], np.inf)))
     return at(found, float(found.scores[int(np.argmin(cost))]))
 
 

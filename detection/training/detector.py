@@ -107,7 +107,7 @@ class DetectorTraining:
             raise InputError(f"model.weights: {error}") from error
         if begin is not None and path is not None:
             kept = checkpoint.load_matching(model, begin.state, path, begin.classes, self.class_names)
-            self.notes.append(_kept_heads(kept, self.class_names, path))
+            self.notes.append(_kept_predictor(kept, self.class_names, path))
         model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.config.train.compile:
             model.compile_trunk()
@@ -181,9 +181,10 @@ class DetectorTraining:
         )
 
 
-def _kept_heads(kept: list[str], classes: Sequence[str], path: Path) -> str:
-    """Which classes a detector knows already."""
+def _kept_predictor(kept: list[str], classes: Sequence[str], path: Path) -> str:
+    """Of which classes the box predictor of the weights at `path` is taken over."""
     if len(kept) == len(classes):
-        return f"begins from {path}, with its heads of all classes"
-    heads = f"of {', '.join(kept[:10])}{', ...' if len(kept) > 10 else ''}" if kept else "of no class"
-    return f"begins from {path}, with its heads {heads}; {counted(len(classes) - len(kept), 'class')} start anew"
+        return f"initialised from {path}, with the predictor of all classes"
+    names = f"{', '.join(kept[:10])}{', ...' if len(kept) > 10 else ''}" if kept else "no class"
+    others = counted(len(classes) - len(kept), "class")
+    return f"initialised from {path}, with the predictor of {names}; {others} from random weights"

@@ -140,8 +140,8 @@ def test_a_file_in_the_cache_that_is_not_the_published_one_is_refused(tmp_path, 
     ("value", "fault"),
     [
         (torch.zeros(1).expand(10**10), "more numbers than the file"),
-        (torch.zeros(3).to_sparse(), "is no plain tensor"),
-        (torch.zeros(1, device="meta"), "is no plain tensor"),
+        (torch.zeros(3).to_sparse(), "is not a plain tensor"),
+        (torch.zeros(1, device="meta"), "is not a plain tensor"),
     ],
 )
 def test_tensors_that_are_no_plain_weights_are_refused(tmp_path, value, fault):

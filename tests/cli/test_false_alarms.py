@@ -58,7 +58,7 @@ def test_what_predict_wrote_is_evaluated_by_file_name(shapes, trained, tmp_path,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"file": "nowhere.jpg"}, "item 1: nowhere.jpg is no image of the split"),
+        ({"file": "nowhere.jpg"}, "item 1: nowhere.jpg is not an image of the split"),
         ({"detections": [{"box": [0, 0, 1, 1], "score": 0.9, "class": "cow"}]}, "item 1: class 'cow' is not in"),
         ({"detections": [{"box": [0, 0, 1], "score": 0.9, "class": "circle"}]}, "item 1: not enough values"),
     ],

@@ -9,7 +9,7 @@ from detection.config.schema import Config
 from detection.errors import InputError
 
 CHOSEN = [
-    Setting("train.batch", 2, "chosen", "images an iteration"),
+    Setting("train.batch", 2, "chosen", "images per iteration"),
     Setting("train.iterations", 7, "chosen", "all: of them # really"),
 ]
 

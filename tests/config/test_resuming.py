@@ -39,7 +39,9 @@ def test_a_change_is_told_refused_or_concerns_nothing_computed(kind, key, tmp_pa
     told = changed_settings(before, now)
     assert list(told) == ([] if table[key] == "free" else [key])
     if table[key] == "refused":
-        with pytest.raises(InputError, match=f"cannot change on its way: {key} .* -> another; use another --output"):
+        with pytest.raises(
+            InputError, match=f"cannot change when a run is resumed: {key} .* -> another; use another --output"
+        ):
             refuse_changes(before, now, tmp_path)
     else:
         refuse_changes(before, now, tmp_path)

@@ -33,7 +33,8 @@ def test_a_torchvision_file_starts_a_fine_tuning_with_its_settings(torchvision_f
     words = [f"--data={shapes}", f"--weights={torchvision_file}", f"--output={tmp_path / 'run'}", *QUICK.split()]
     assert main(["train", *words]) == 0
     assert (
-        f"begins from {torchvision_file}, with its heads of no class; 6 classes start anew" in capsys.readouterr().out
+        f"initialised from {torchvision_file}, with the predictor of no class; 6 classes from random weights"
+        in capsys.readouterr().out
     )
     content = checkpoint.load(tmp_path / "run" / "best.pt", "detection")
     model, peer = content["config"]["model"], torch.load(torchvision_file, weights_only=True)

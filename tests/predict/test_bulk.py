@@ -60,7 +60,7 @@ def test_other_settings_are_refused_and_without_resume_it_begins_anew(predict, t
     status, _, error = predict("out", "--resume", "--score=0.2")
     assert status == 2 and "predicted with other settings (score)" in error and error.count("\n") == 1
     status, text, _ = predict("out", "--score=0.2")
-    assert status == 0 and "begins anew; --resume would have kept 2 finished images" in text
+    assert status == 0 and "starting over; --resume would have kept 2 finished images" in text
     assert len(json.loads((tmp_path / "out/predictions.json").read_text())) == 6
 
 

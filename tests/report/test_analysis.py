@@ -89,11 +89,12 @@ def test_thresholds_and_causes_against_a_second_reckoning(index, seed):
         right, reported, wanted = counts_at(index, results, label, own.threshold)
         assert (own.precision, own.recall) == (pytest.approx(right / reported), pytest.approx(right / wanted))
         assert sum(analysis.count(cause, label) for cause in CAUSES) == wanted - right
-        # Missed objects at 5 and false alarms at 1: no other threshold costs less.
-        costs = [5 * (w - r) + (n - r) for r, n, w in (counts_at(index, results, label, t) for t in f1)]
-        chosen = at_cost(curve([analysis.matches[label]]), missed=5, false_alarm=1)
-        r, n, w = counts_at(index, results, label, chosen.threshold)
-        assert 5 * (w - r) + (n - r) == min(costs)
+        # Missed objects and false alarms at a cost each: no other threshold costs less.
+        counts = [counts_at(index, results, label, threshold) for threshold in [*f1, 1.1]]
+        for missed, alarm in ((5, 1), (1, 100)):
+            chosen = at_cost(curve([analysis.matches[label]]), missed, alarm)
+            r, n, w = counts_at(index, results, label, chosen.threshold)
+            assert missed * (w - r) + alarm * (n - r) == min(missed * (w - r) + alarm * (n - r) for r, n, w in counts)
     assert sum(analysis.count(cause) for cause in CAUSES) == analysis.missed
     assert sum(count for count, _ in analysis.oracles.values()) == analysis.missed
     assert sum(analysis.errors.matched == -1) == analysis.missed

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from functools import cache
 
 import pytest
+from command_effects import EFFECTS
 from seen import fresh, see
 
 from detection.cli.arguments import Parser
@@ -15,196 +15,6 @@ from detection.cli.main import COMMANDS, EXPERIMENTS, main
 
 WITH_CONFIG = ("train", "pretrain")
 """Commands whose options are settings, which have tests of their own."""
-
-RUN, IMAGES = "--checkpoint={run}/best.pt", "{data}/val/000001.jpg {data}/val/000002.jpg"
-EVALUATE = f"{RUN} --output={{out}}"
-FILE = "--predictions={run}/predictions.json --data={data}"
-PREDICT = f"{IMAGES} {RUN} --score=0.01 --output={{out}}"
-COMPARE = "{run} {second} --resamples=10 --output={out}"
-CLASSIFY = "{classifier}/best.pt --output={out}/errors.json --workers=0"
-LOOK = "{classifier}/best.pt --workers=0 --results={out}"
-CONVERT = "--data={data} --to=yolo {out}/data"
-NETS = "cifar_plain8 cifar_resnet8"
-SHORT = "--data={classes} --train.iterations=2 --train.batch=6 --net.width=4 --input.augment=pad --input.crop=16"
-DEGRADE = f"{SHORT} --input.pad=2 --input.workers=0 --evaluate.view=whole --output={{out}}/runs --results={{out}}"
-GRADIENTS = f"--nets cifar_resnet8 --images=8 {DEGRADE}"
-
-
-@dataclass(frozen=True)
-class Other:
-    """before, after: arguments of two calls; shows: what of them differs, a part of `Seen` or a file of {out}."""
-
-    before: str
-    after: str
-    shows: str
-
-
-def more(base, *added, shows):
-    """A call without and with what is added; two additions are two calls."""
-    before, after = ("", *added) if len(added) == 1 else added
-    return Other(f"{base} {before}", f"{base} {after}", shows)
-
-
-PREDICTED, MEASURED = "predictions.json", "evaluation.json"
-DEVICE = "--device=cuda:7"
-FP16 = "--precision=fp16"
-
-EFFECTS = {
-    "evaluate": {
-        "--checkpoint": Other(EVALUATE, EVALUATE.replace("{run}", "{second}"), PREDICTED),
-        "--refine": more(EVALUATE, "--refine", shows=PREDICTED),
-        "--vote": more(EVALUATE, "--vote", shows=PREDICTED),
-        "--scales": more(EVALUATE, "--scales 48 96", shows=PREDICTED),
-        "--flip": more(EVALUATE, "--flip", shows=PREDICTED),
-        "--suppression": more(f"{EVALUATE} --nms=0.1", "--suppression=soft", shows=PREDICTED),
-        "--nms": more(EVALUATE, "--nms=0.1", shows=PREDICTED),
-        "--predictions": more("--data={data}", "--predictions={run}/predictions.json", shows="status"),
-        "--data": more(EVALUATE, "--data={other}", shows=PREDICTED),
-        "--split": more(EVALUATE, "--split=train", shows=PREDICTED),
-        "--format": more(EVALUATE, "--format=yolo", shows="status"),
-        "--images": more(EVALUATE, "--images={classes}", shows="status"),
-        "--invalid": more(f"{EVALUATE} --data={{flawed}}", "--invalid=error", "--invalid=skip", shows="status"),
-        "--metric": more(EVALUATE, "--metric=voc", shows=MEASURED),
-        "--backend": more(f"{FILE} --metric=voc", "--backend=pycocotools", shows="status"),
-        "--batch": more(f"{EVALUATE} --refine", "--batch=2", shows="status"),
-        "--size": more(EVALUATE, "--size=96", shows=PREDICTED),
-        "--max-detections": more(EVALUATE, "--max-detections=11", shows="told"),
-        "--device": more(EVALUATE, DEVICE, shows="status"),
-        "--processes": more(EVALUATE, f"--processes=2 {DEVICE}", shows="status"),
-        "--precision": more(EVALUATE, "--precision=bf16", shows=PREDICTED),
-        "--grey-bits": more(f"{EVALUATE} --data={{grey}}", "--grey-bits=12", shows=PREDICTED),
-        "--compiled": more(EVALUATE, "--compiled", shows="told"),
-        "--workers": more(FILE, "--workers=1", shows="status"),
-        "--output": Other(RUN, EVALUATE, "names"),
-    },
-    "predict": {
-        "images": Other(PREDICT, PREDICT.replace("000001", "000003"), PREDICTED),
-        "--checkpoint": Other(PREDICT, PREDICT.replace("{run}", "{second}"), PREDICTED),
-        "--refine": more(PREDICT, "--refine", shows=PREDICTED),
-        "--vote": more(PREDICT, "--vote", shows=PREDICTED),
-        "--scales": more(PREDICT, "--scales 48 96", shows=PREDICTED),
-        "--flip": more(PREDICT, "--flip", shows=PREDICTED),
-        "--suppression": more(f"{PREDICT} --nms=0.1", "--suppression=soft", shows=PREDICTED),
-        "--nms": more(PREDICT, "--nms=0.1", shows=PREDICTED),
-        "--output": Other(PREDICT, PREDICT.replace("{out}", "{out}/deeper"), "names"),
-        "--score": more(PREDICT, "--score=0.99", shows=PREDICTED),
-        "--batch": more(f"{PREDICT} --refine", "--batch=2", shows="status"),
-        "--size": more(PREDICT, "--size=96", shows=PREDICTED),
-        "--device": more(PREDICT, DEVICE, shows="status"),
-        "--processes": more(PREDICT, f"--processes=2 {DEVICE}", shows="status"),
-        "--precision": more(PREDICT, "--precision=bf16", shows=PREDICTED),
-        "--grey-bits": more(
-            f"{{grey}}/val/000001.png {RUN} --score=0.01 --output={{out}}", "--grey-bits=12", shows=PREDICTED
-        ),
-        "--compiled": more(PREDICT, "--compiled", shows="told"),
-        "--workers": more(PREDICT, "--workers=0", shows="status"),
-        "--invalid": more(f"{{torn}}/train/000001.jpg {PREDICT}", "--invalid=skip", shows="status"),
-        "--resume": Other("--output={done} " + PREDICT, PREDICT + " --resume --output={done}", "told"),
-        "--no-pictures": more(PREDICT, "--no-pictures", shows="names"),
-    },
-    "compare": {
-        "runs": Other(COMPARE, COMPARE.replace("{second}", ""), "compare.md"),
-        "--data": more("{run}/predictions.json --resamples=0 --output={out}", "--data={data}", shows="status"),
-        "--split": more(f"{COMPARE}", "--split=train", shows="status"),
-        "--format": more(COMPARE.replace("{second}", "") + " --data={data}", "--format=yolo", shows="status"),
-        "--images": more(COMPARE.replace("{second}", "") + " --data={data}", "--images={classes}", shows="status"),
-        "--metric": more(COMPARE, "--metric=voc", shows="compare.md"),
-        "--paper": more(COMPARE, "--paper=8", shows="compare.md"),
-        "--resamples": more(COMPARE, "--resamples=0", shows="compare.md"),
-        "--seed": more(COMPARE, "--seed=1", shows="compare.json"),
-        "--confidence": more(COMPARE, "--confidence=50", shows="compare.json"),
-        "--latency": more(COMPARE, "--latency=1", shows="compare.md"),
-        "--device": more(COMPARE, DEVICE, shows="status"),
-        "--output": Other(COMPARE, COMPARE.replace("{out}", "{out}/deeper"), "names"),
-    },
-    "submit": {
-        "--predictions": more(
-            "--data={data} --kind=voc --split=val", "--predictions={run}/predictions.json", shows="status"
-        ),
-        "--data": more(
-            "--predictions={run}/predictions.json --kind=voc --split=val",
-            "--data={data}",
-            "--data={classes}",
-            shows="status",
-        ),
-        "--split": more(f"{FILE} --kind=voc --output={{out}}", "--split=val", "--split=nowhere", shows="status"),
-        "--format": more(f"{FILE} --kind=voc --split=val --output={{out}}", "--format=yolo", shows="status"),
-        "--kind": more(f"{FILE} --split=val --output={{out}}", "--kind=voc", "--kind=coco", shows="names"),
-        "--competition": more(f"{FILE} --split=val --kind=voc --output={{out}}", "--competition=comp3", shows="names"),
-        "--year": more(f"{FILE} --split=val --kind=voc --output={{out}}", "--year=VOC2007", shows="names"),
-        "--algorithm": more(f"{FILE} --split=val --kind=coco --output={{out}}", "--algorithm=ours", shows="names"),
-        "--output": more(f"{FILE} --split=val --kind=coco", "--output={out}", "--output={out}/deeper", shows="names"),
-    },
-    "classify": {
-        "classifiers": Other(CLASSIFY, f"{{classifier}}/last.pt {CLASSIFY}", "told"),
-        "--data": more(CLASSIFY, "--data={other_classes}", shows="errors.json"),
-        "--split": more(CLASSIFY, "--split=val", shows="errors.json"),
-        "--view": more(CLASSIFY, "--view=multi-scale --scales 24", shows="errors.json"),
-        "--size": more(f"{CLASSIFY} --view=1-crop --size=16", "--size=24", shows="errors.json"),
-        "--crop": more(f"{CLASSIFY} --view=1-crop --size=16", "--crop=8", shows="errors.json"),
-        "--scales": more(f"{CLASSIFY} --view=multi-scale", "--scales 24", "--scales 16", shows="errors.json"),
-        "--batch": more(CLASSIFY, "--batch=0", shows="status"),
-        "--workers": more(CLASSIFY, "--workers=-1", shows="status"),
-        "--device": more(CLASSIFY, DEVICE, shows="status"),
-        "--output": Other(CLASSIFY, CLASSIFY.replace("{out}", "{out}/deeper"), "names"),
-    },
-    "export": {
-        "--checkpoint": more("--count=1 --output={out}", RUN, shows="status"),
-        "--backend": more(f"{RUN} --count=1 --output={{out}}", "--backend=onnx", shows="names"),
-        "--precision": more(f"{RUN} --count=1 --output={{out}}", "--precision=int8", shows="told"),
-        "--images": more(f"{RUN} --output={{out}}", f"--images {IMAGES}", shows="told"),
-        "--count": more(f"{RUN} --output={{out}}", "--count=1", shows="told"),
-        "--output": more(f"{RUN} --count=1", "--output={out}", "--output={out}/deeper", shows="names"),
-    },
-    "configs": {"name": Other("", "quickstart", "told")},
-    "check-data": {
-        "--data": more("", "--data={data}", shows="status"),
-        "--format": more("--data={data}", "--format=yolo", shows="status"),
-        "--images": more("--data={data}", "--images={classes}", shows="status"),
-        "--quick": more("--data={torn}", "--quick", shows="status"),
-        "--json": more("--data={data}", "--json={out}/check.json", shows="names"),
-        "--output": more("--data={data}", "--output={out}", shows="names"),
-        "--fix": more("--data={data}", "--fix={out}", shows="names"),
-    },
-    "convert": {
-        "output": Other(CONVERT, CONVERT.replace("{out}", "{out}/deeper"), "names"),
-        "--data": Other(CONVERT, CONVERT.replace("{data}", "{other}"), "told"),
-        "--to": Other(CONVERT, CONVERT.replace("yolo", "voc"), "names"),
-        "--format": more(CONVERT, "--format=yolo", shows="status"),
-        "--images": more(CONVERT, "--images={classes}/train", shows="told"),
-    },
-    "degradation": {
-        "--nets": more(DEGRADE, f"--nets {NETS}", "--nets cifar_plain8", shows="degradation.md"),
-        "--results": Other(f"--nets {NETS} {DEGRADE}", f"--nets {NETS} {DEGRADE}/deeper", "names"),
-    },
-    **{
-        name: {
-            "classifiers": Other(LOOK, LOOK.replace("best.pt", "{early}"), f"{name}.json"),
-            "--data": more(LOOK, "--data={other_classes}", shows=f"{name}.json"),
-            "--split": more(LOOK, "--split=val", shows=f"{name}.json"),
-            "--images": more(LOOK, "--images=2", shows=f"{name}.json"),
-            "--batch": more(LOOK, "--batch=0", shows="status"),
-            "--workers": more(LOOK, "--workers=-1", shows="status"),
-            "--device": more(LOOK, DEVICE, shows="status"),
-            "--results": Other(LOOK, f"{LOOK}/deeper", "names"),
-        }
-        for name in ("responses", "lesion")
-    },
-    "gradients": {
-        "--nets": more(GRADIENTS, "--nets cifar_plain8", shows="gradients.json"),
-        "--trained": more(GRADIENTS, "--trained {classifier}/best.pt", shows="gradients.json"),
-        "--images": more(GRADIENTS, "--images=4", shows="gradients.json"),
-        "--relative": more(GRADIENTS, "--relative", shows="gradients.json"),
-        "--results": Other(GRADIENTS, f"{GRADIENTS}/deeper", "names"),
-    },
-    "summary": {
-        "--nets": more("--results={out}", f"--nets {NETS}", "--nets resnet18", shows="summary.md"),
-        "--shortcut": more("--results={out} --nets cifar_resnet8", "--shortcut=B", shows="summary.json"),
-        "--stride-in-1x1": more("--results={out} --nets resnet50", "--stride-in-1x1", shows="summary.json"),
-        "--size": more("--results={out} --nets resnet18", "--size=64", shows="summary.json"),
-        "--results": more("--nets resnet18", "--results={out}", "--results={out}/deeper", shows="names"),
-    },
-}
 
 ELSEWHERE = {"prepare-data": "tests/data/test_archives.py", "reproduce": "tests/experiments/test_reproduction.py"}
 """Commands that need a network or minutes, and the tests of their options."""
@@ -241,10 +51,12 @@ def call(shapes, trained, pretrained, classes, spoiled, tiny, tmp_path_factory):
     second, other = root / "second", root / "other_classes"
     assert main(["train", *tiny, f"--data={shapes}", f"--output={second}", "--seed=5"]) == 0
     shutil.copytree(classes, other)
+    shutil.copytree(trained, root / "own")
     for colour in ("red", "green"):
         (other / "test" / colour / "0.png").unlink()
         (other / "val" / colour / "0.png").unlink()
     places = {"run": trained, "second": second, "data": shapes, "classifier": pretrained, "classes": classes}
+    places["own"] = root / "own"
     places |= {"other_classes": other, "done": root / "done", "early": "last.pt", **spoiled}
 
     @cache

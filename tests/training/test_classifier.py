@@ -165,7 +165,9 @@ def test_what_is_held_out_stays_so_with_another_seed_and_more_images(config, cla
     assert second["config"]["seed"] == 1 and second["config"]["dataset"] == first["config"]["dataset"]
     before, after = (set(state["trained_on"].tolist()) for state in (first, second))
     assert before <= after and 36 + 12 - 3 <= len(after) <= 36 + 12
-    with pytest.raises(InputError, match="cannot change on its way: dataset.hold_out_salt 0 -> 1; use another"):
+    with pytest.raises(
+        InputError, match="cannot change when a run is resumed: dataset.hold_out_salt 0 -> 1; use another"
+    ):
         pretrain(config(*options, "--dataset.hold_out_salt=1", "--resume=true"))
 
 

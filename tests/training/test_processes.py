@@ -142,7 +142,7 @@ def test_what_all_processes_refuse_is_told_once(jobs):
 
 def test_an_image_that_cannot_be_read_is_counted_by_all(jobs):
     for world in (1, 3):
-        assert jobs[1][f"spared{world}"]["stdout"].count("another image stands in, number 1 of 1") == 1
+        assert jobs[1][f"spared{world}"]["stdout"].count("replaced by another image, 1 of 1 allowed") == 1
         saved = checkpoint.load(jobs[0] / f"spared{world}/run/last.pt", "detection")["training"]["unreadable"]
         assert [Path(name).name for name in saved] == ["000003.jpg"]
 

@@ -155,7 +155,7 @@ def test_a_damaged_last_checkpoint_costs_a_few_steps_and_a_missing_best_one_is_m
     (run / "best.pt").unlink()
     train(config("--resume=true", *ROUNDS))
     assert checkpoint.load(run / "best.pt", "detection")["iteration"] == 6
-    assert "best.pt: no such checkpoint; the weights of iteration 6 take its place" in capsys.readouterr().out
+    assert "best.pt: no such checkpoint; the weights of iteration 6 replace it" in capsys.readouterr().out
 
 
 def test_a_folder_that_goes_away_ends_the_run_in_one_line_and_is_not_made_again(config, tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ def _corners(shape: Element, where: str) -> list[float]:
             return [cx - rx, cy - ry, cx + rx, cy + ry]
     except ValueError:
         raise InputError(f"{where}: its numbers cannot be read; export it again") from None
-    raise InputError(f"{where}: is no shape that has a box; delete it")
+    raise InputError(f"{where}: has no box; delete it")
 
 
 def _turned(box: list[float], degrees: float) -> list[float]:

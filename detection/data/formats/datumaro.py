@@ -37,7 +37,7 @@ def read_datumaro(survey: Survey, files: list[str], report: Report | None, tally
 def _things(label: dict[str, Any], names: list[Any], where: str, tally: Tally) -> list[Any]:
     kind, number = label.get("type"), label.get("label_id")
     if kind not in ("bbox", "polygon"):
-        tally.add("annotations are no boxes and no polygons: left out", where)
+        tally.add("annotations are neither boxes nor polygons: left out", where)
         return []
     if type(number) is not int or not 0 <= number < len(names):
         raise InputError(f"{where}: its label_id is not one of the {len(names)} labels; correct it")

@@ -20,7 +20,7 @@ def read_labelme(survey: Survey, files: list[str], report: Report | None, tally:
         with reported(report):
             data = load_json(path)
             if not isinstance(data, dict) or "shapes" not in data:
-                raise InputError(f"{path}: has no shapes; it is no file of LabelMe")
+                raise InputError(f"{path}: has no shapes; it is not a LabelMe file")
             stem, given = name[: -len(".json")], data.get("imagePath")
             near = name.rpartition("/")[0]
             own = survey.find(stem.rpartition("/")[2], near)

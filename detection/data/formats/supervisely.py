@@ -17,7 +17,7 @@ def read_supervisely(survey: Survey, files: list[str], report: Report | None, ta
         with reported(report):
             data = load_json(path)
             if not isinstance(data, dict) or not isinstance(data.get("size"), dict):
-                raise InputError(f"{path}: has no size; it is no file of Supervisely")
+                raise InputError(f"{path}: has no size; it is not a Supervisely file")
             near, _, own = name[: -len(".json")].rpartition("/")
             size = whole_size(data["size"].get("height"), data["size"].get("width"))
             item = Annotated(own, near, str(path), size)
@@ -26,7 +26,7 @@ def read_supervisely(survey: Survey, files: list[str], report: Report | None, ta
                     where = f"{path}: object {number}"
                     points = entry.get("points")
                     if entry.get("geometryType") not in ("rectangle", "polygon") or not isinstance(points, dict):
-                        raise InputError(f"{where}: is no rectangle and no polygon; delete it or draw one")
+                        raise InputError(f"{where}: is neither a rectangle nor a polygon; delete it or draw one")
                     item.things.append(
                         thing(entry.get("classTitle"), span(points.get("exterior"), where), where, tally)
                     )
