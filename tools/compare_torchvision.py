@@ -29,7 +29,9 @@ from detection.data.dataset import DetectionDataset, loader
 from detection.data.order import EvaluationOrder, TrainingOrder
 from detection.engine.callback import Callbacks
 from detection.engine.hardware import loaders
-from detection.engine.loop import Loop, LoopSettings
+from detection.engine.length import Length
+from detection.engine.loop import Loop
+from detection.engine.loop_settings import LoopSettings
 from detection.engine.metric_files import MetricFiles
 from detection.engine.state import TrainingState
 from detection.engine.tensorboard import TensorBoard
@@ -85,6 +87,9 @@ class PeerObjective:
                 self.results += to_results([detections], index, [row])
         return Evaluation(evaluate_coco(ground_truth(index), self.results, config.evaluate.backend).stats)
 
+    def evaluation_seconds(self, model: nn.Module) -> float:
+        return 0.0  # evaluated once, at the end
+
     @staticmethod
     def _images(batch: Batch) -> list[Tensor]:
         return [image[:, :h, :w].float() / 255 for image, (h, w) in zip(batch.images, batch.sizes)]
@@ -105,8 +110,8 @@ def main(arguments: list[str]) -> int:
     total = train.iterations or round(float(train.epochs or 0) * order.steps_per_epoch)
     order.stop = total
     objective = PeerObjective(DetectionDataset(splits.val, data, training=False), config)
-    state = TrainingState.at_start(model, replace(train, bias_decay=1e-4), total)
-    settings = LoopSettings(total, 1, config.seed, train.clip, "off", train.log_every, total, total, train.metric, None)
+    state = TrainingState.at_start(model, replace(train, bias_decay=1e-4), Length(total))
+    settings = LoopSettings(1, config.seed, train.clip, "off", train.log_every, total, total, train.metric, None)
     write_atomically(folder / "config.yaml", to_yaml(config).encode())
     told = Callbacks([Terminal(), MetricFiles(folder), TensorBoard(folder / "tensorboard")])
     told.on_start(0, total)

@@ -102,18 +102,20 @@ def _schedule(images: int, hardware: Hardware, train: TrainConfig, given: Collec
             "train.iterations", iterations, f"{iterations * batch / images:.1f} epochs of {counted(images, 'image')}"
         )
     ]
-    if train.iterations is not None or train.epochs is not None:
+    if train.iterations is not None or train.epochs is not None or train.time is not None:
         length = []
+    if train.iterations is not None or train.epochs is not None:
         iterations = train.iterations or max(round(float(train.epochs or 0) * images / batch), 1)
+    timed = train.time is not None
     evaluations = max(iterations // 10, images // batch, 1)
     return [
         _chosen("train.batch", batch, f"images per iteration{shared}"),
         *length,
         _chosen("train.lr", rate, f"for batches of {batch}"),
         _chosen("train.schedule", "cosine", "has no steps to tune"),
-        _chosen("train.warmup", min(500, iterations // 4), "iterations"),
+        _chosen("train.warmup", 500 if timed else min(500, iterations // 4), "iterations"),
         _chosen("train.clip", 10.0, "limits what a bad batch can do"),
-        _chosen("train.evaluate_every", min(evaluations, iterations), "iterations"),
+        *([] if timed else [_chosen("train.evaluate_every", min(evaluations, iterations), "iterations")]),
     ]
 
 

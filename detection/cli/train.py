@@ -27,14 +27,14 @@ def main(arguments: list[str]) -> int:
     from detection.parallel import launched
 
     if draft.processes > 1 and not launched():
-        return launch("train", line.words, draft.processes, draft.device)
+        return launch("train", line.all_words, draft.processes, draft.device)
     from detection.automatic.configure import configure
     from detection.training.train import train
 
     made = configure(line)
     if made.lines and os.environ.get("RANK", "0") == "0":
         print("\n".join(made.lines))
-    found = train(made.config, made.splits, made.origins)
+    found = train(made.config, made.splits, made.origins, dry=line.dry)
     print_result(found)
     if found is not None and made.config.evaluate.report:
         _report(made.config)

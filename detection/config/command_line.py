@@ -13,15 +13,24 @@ from detection.config.schema import Config
 from detection.config.shipped import find_config
 from detection.errors import InputError
 
-_BOTH = {"epochs": "train.epochs", "batch": "train.batch", "lr": "train.lr", "workers": "input.workers"}
+_BOTH = {
+    "epochs": "train.epochs",
+    "time": "train.time",
+    "batch": "train.batch",
+    "lr": "train.lr",
+    "workers": "input.workers",
+}
 SHORT: dict[type, dict[str, str]] = {
     Config: {**_BOTH, "model": "model.architecture", "backbone": "model.backbone", "weights": "model.weights"},
     PretrainConfig: {**_BOTH, "model": "net.name", "weights": "net.weights"},
 }
 """Short name of an option -> the setting."""
 
-FLAGS = ("help", "help-all", "print-config")
+TEXTS = ("help", "help-all", "print-config")
 """Options without a value, which ask for a text."""
+
+FLAGS = (*TEXTS, "dry-run")
+"""Options without a value."""
 
 FOREIGN = {
     "learning-rate": "lr",
@@ -46,11 +55,13 @@ FOREIGN = {
 @dataclass(frozen=True)
 class CommandLine:
     """files: values of --config, in order. given: dotted key -> text of the value, the last one where a key is given
-    twice. wanted: the one of `FLAGS` that was asked for, else empty."""
+    twice. wanted: the one of `TEXTS` that was asked for, else empty;
+    dry: whether the run is only to be tried out."""
 
     files: tuple[str, ...] = ()
     given: dict[str, str] = field(default_factory=dict)
     wanted: str = ""
+    dry: bool = False
 
     @classmethod
     def read(cls, words: list[str], kind: type) -> CommandLine:
@@ -58,12 +69,12 @@ class CommandLine:
         known = keys_of(kind)
         files: list[str] = []
         given: dict[str, str] = {}
-        wanted, rest = "", list(words)
+        wanted, dry, rest = "", False, list(words)
         while rest:
             name, value = _option(rest)
             key = SHORT[kind].get(name, name)
             if name in FLAGS:
-                wanted = wanted or name
+                dry, wanted = dry or name == "dry-run", wanted or (name if name in TEXTS else "")
                 continue
             if name != "config" and not (name == "size" and kind is Config) and key not in known:
                 raise InputError(unknown(name, kind))
@@ -74,12 +85,17 @@ class CommandLine:
                 continue
             settings = _settings(key, value)
             given = {k: v for k, v in given.items() if k not in settings} | settings
-        return cls(tuple(files), given, wanted)
+        return cls(tuple(files), given, wanted, dry)
 
     @property
     def words(self) -> list[str]:
         """The same by full names, files first, since options win over them."""
         return [f"--config={file}" for file in self.files] + [f"--{key}={value}" for key, value in self.given.items()]
+
+    @property
+    def all_words(self) -> list[str]:
+        """Those, and whether the run is to be tried out: the command again."""
+        return [*self.words, *(["--dry-run"] if self.dry else [])]
 
     def gives(self, *keys: str) -> bool:
         """Whether any of these settings is given as an option."""

@@ -29,9 +29,9 @@ _RUN = _table(used="data seed", free="output device processes resume")
 
 # The weights kept as best were chosen by the metric.
 _TRAIN = _table(
-    used="batch accumulate iterations epochs lr momentum weight_decay norm_decay bias_decay schedule steps plateau "
-    "gamma warmup warmup_factor clip skip_nonfinite amp tf32 compile ema evaluate_every log_every checkpoint_every "
-    "patience",
+    used="batch accumulate iterations epochs time lr momentum weight_decay norm_decay bias_decay schedule steps "
+    "plateau gamma warmup warmup_factor clip skip_nonfinite amp tf32 compile ema evaluate_every log_every "
+    "checkpoint_every patience",
     refused="metric",
 )
 
@@ -78,7 +78,7 @@ CLASSIFIER: dict[str, Change] = {
 BY_THE_DATA = ("dataset.val_salt", "dataset.hold_out", "dataset.hold_out_salt")
 """What a run fills in where nothing is given."""
 
-ALTERNATING = ("data", "input", "model", "seed", "train.epochs", "train.iterations")
+ALTERNATING = ("data", "input", "model", "seed", "train.epochs", "train.iterations", "train.time")
 """How the settings begin that alternating training refuses besides: finished steps and their proposals would be of the
 old ones."""
 

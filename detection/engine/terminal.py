@@ -54,6 +54,11 @@ class Terminal(Callback):
         self._shown.enter_context(Live(Group(self._bar, self._last), console=self._console, refresh_per_second=4))
         self._shown.enter_context(shown_by(self._show_work))
 
+    def on_plan(self, total: int) -> None:
+        self._total = total
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], total=total)
+
     def on_step(self, iteration: int) -> None:
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=iteration)

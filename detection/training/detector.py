@@ -56,6 +56,10 @@ class DetectionObjective:
         pictures = {} if found.picture is None else {"detections | ground truth": found.picture}
         return Evaluation(found.metrics, pictures)
 
+    def evaluation_seconds(self, model: nn.Module) -> float:
+        assert isinstance(model, FasterRCNN)
+        return 0.0 if self.validation is None else self.validation.expected_seconds(model)
+
     def evaluation_of(self, model: nn.Module, iteration: int) -> DetectorEvaluation | None:
         """What the weights of `iteration` find; not computed again where they were the last evaluated."""
         assert isinstance(model, FasterRCNN)
