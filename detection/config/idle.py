@@ -15,6 +15,7 @@ Row = tuple[str, str, Callable[[Any], bool]]
 
 _TRAIN: list[Row] = [
     ("train.steps", "train.schedule", lambda value: value == "step"),
+    ("train.momentum", "train.optimizer", lambda value: value == "sgd"),
     ("train.gamma", "train.schedule", lambda value: value != "cosine"),
     ("train.plateau", "train.schedule", lambda value: value == "plateau"),
     ("train.metric", "dataset.val", lambda value: value is not None),

@@ -32,13 +32,13 @@ _TRAIN = _table(
     used="batch accumulate iterations epochs time lr momentum weight_decay norm_decay bias_decay schedule steps "
     "plateau gamma warmup warmup_factor clip skip_nonfinite amp tf32 compile ema evaluate_every log_every "
     "checkpoint_every patience",
-    refused="metric",
+    refused="metric optimizer",
 )
 
 DETECTOR: dict[str, Change] = {
     **_RUN,
     # Those that are refused move images between training and validation.
-    **_below("dataset", _table(used="format images invalid", refused="train val val_fraction val_salt")),
+    **_below("dataset", _table(used="format images invalid repeat_factor", refused="train val val_fraction val_salt")),
     **_below(
         "input",
         _table(

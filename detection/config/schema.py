@@ -44,6 +44,9 @@ class DatasetConfig:
     """share of the images held out when there is no validation split"""
     val_salt: int | None = None
     """with the content of an image decides whether it is held out; default one whose parts have the same classes"""
+    repeat_factor: float = ranged(0.0, "[0, 1]")
+    """images of classes that are in less than this share of the images come more often, by the root of the ratio (Gupta
+    et al. 2019); 0: every image once an epoch"""
     invalid: Literal["error", "skip"] = "error"
     """a bad image or box: stop, or leave it out, count it and say so"""
 

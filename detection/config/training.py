@@ -25,10 +25,13 @@ class TrainConfig:
     and the run ends by itself; one of this, `iterations` and `epochs`"""
     lr: float = ranged(0.02, "(0, inf)")
     """learning rate at this batch size"""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """stochastic gradient descent with momentum, or AdamW (Loshchilov and Hutter 2019), which wants a rate some fifty
+    times smaller and a weight decay near 0.05"""
     momentum: float = ranged(0.9, "[0, 1)")
-    """momentum of stochastic gradient descent"""
+    """momentum of stochastic gradient descent (optimizer sgd)"""
     weight_decay: float = ranged(1e-4, "[0, inf)")
-    """factor of the weights that is added to their gradients, an L2 penalty"""
+    """factor of the weights that is added to their gradients, an L2 penalty; with adamw, of their own shrinking"""
     norm_decay: float = ranged(0.0, "[0, inf)")
     """weight decay of norm layers' parameters"""
     bias_decay: float | None = ranged(None, "[0, inf)")
@@ -64,5 +67,5 @@ class TrainConfig:
     checkpoint_every: int | None = ranged(None, "[1, inf)")
     """iterations between checkpoints; default with each evaluation"""
     patience: int | None = ranged(None, "[1, inf)")
-    """evaluations without improvement before stopping; with schedule cosine the rate falls to zero first, until the next
-    evaluation"""
+    """evaluations without improvement before stopping; with schedule cosine the rate falls to zero first,
+    until the next one"""

@@ -20,6 +20,7 @@ VGG = "--model.architecture=vgg16 --model.backbone=vgg16 --model.anchors.sizes=[
 STEP = "--train.schedule=step --train.steps=[0.5]"
 IDLE = {
     "train.schedule": "--train.schedule=cosine",
+    "train.optimizer": "--train.optimizer=adamw",
     "train.warmup": "",
     "train.mode": "",
     "dataset.val": "--dataset.val=null",
@@ -64,6 +65,7 @@ EFFECTS: dict[str, Other | Without] = {
     "dataset.images": Other("{elsewhere}", "status"),
     "dataset.val_fraction": Other("0.5", "curves", "--dataset.val=none"),
     "dataset.val_salt": Other("2", "curves", "--dataset.val=none --dataset.val_salt=1"),
+    "dataset.repeat_factor": Other("0.9"),
     "dataset.invalid": Other("error", "status", "--data={flawed}"),
     "input.train_short_sides": Other("[96]"),
     "input.test_short_side": Other("96", "curves"),
@@ -125,6 +127,7 @@ EFFECTS: dict[str, Other | Without] = {
     "train.epochs": Other("2", base="--train.iterations=null --train.epochs=1"),
     "train.time": Other("0.01s --train.epochs=null", base="--train.iterations=null --train.epochs=1"),
     "train.lr": Other("0.02"),
+    "train.optimizer": Other("adamw"),
     "train.momentum": Other("0.5"),
     "train.weight_decay": Other("0.1"),
     "train.norm_decay": Other("0.1"),
