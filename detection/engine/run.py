@@ -120,7 +120,7 @@ def _extent(state: TrainingState, steps_per_epoch: int) -> str:
     start, length = state.progress.iteration, state.length
     if length.seconds is not None:
         spent = f" less {duration(length.pace.spent())} spent" if start else ""
-        return f"{duration(length.seconds)}{spent} from iteration {start} on"
+        return f"{duration(length.seconds)}{spent} from iteration {start}"
     return f"iterations {start} to {length.total} ({length.total / steps_per_epoch:.1f} epochs)"
 
 
