@@ -56,12 +56,13 @@ FOREIGN = {
 class CommandLine:
     """files: values of --config, in order. given: dotted key -> text of the value, the last one where a key is given
     twice. wanted: the one of `TEXTS` that was asked for, else empty;
-    dry: whether the run is only to be tried out."""
+    dry: whether the run is only to be tried out; fit_batch: whether `--batch auto` was given."""
 
     files: tuple[str, ...] = ()
     given: dict[str, str] = field(default_factory=dict)
     wanted: str = ""
     dry: bool = False
+    fit_batch: bool = False
 
     @classmethod
     def read(cls, words: list[str], kind: type) -> CommandLine:
@@ -69,7 +70,7 @@ class CommandLine:
         known = keys_of(kind)
         files: list[str] = []
         given: dict[str, str] = {}
-        wanted, dry, rest = "", False, list(words)
+        wanted, dry, fit_batch, rest = "", False, False, list(words)
         while rest:
             name, value = _option(rest)
             key = SHORT[kind].get(name, name)
@@ -83,9 +84,14 @@ class CommandLine:
             if name == "config":
                 files.append(str(find_config(str(value))))
                 continue
+            if key == "train.batch" and kind is Config:
+                fit_batch = value == "auto"
+                if fit_batch:
+                    given.pop(key, None)
+                    continue
             settings = _settings(key, value)
             given = {k: v for k, v in given.items() if k not in settings} | settings
-        return cls(tuple(files), given, wanted, dry)
+        return cls(tuple(files), given, wanted, dry, fit_batch)
 
     @property
     def words(self) -> list[str]:
@@ -95,7 +101,8 @@ class CommandLine:
     @property
     def all_words(self) -> list[str]:
         """Those, and whether the run is to be tried out: the command again."""
-        return [*self.words, *(["--dry-run"] if self.dry else [])]
+        added = {"--dry-run": self.dry, "--batch=auto": self.fit_batch}
+        return [*self.words, *(word for word, given in added.items() if given)]
 
     def gives(self, *keys: str) -> bool:
         """Whether any of these settings is given as an option."""

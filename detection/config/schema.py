@@ -192,6 +192,9 @@ class ModelConfig:
 class DetectorTrainConfig(TrainConfig):
     """Optimisation, evaluation during training, and what is written."""
 
+    batch: int = ranged(16, "[1, inf)")
+    """images an optimiser step sees, over all processes and accumulation steps; `--batch auto`: as many as a GPU has
+    memory for, measured before the start"""
     mode: Literal["joint", "alternating"] = "joint"
     """joint: RPN and second stage at once; alternating: the four steps of Faster R-CNN, section 3.2"""
     step_shares: list[float] = ranged([1.0, 0.5, 1.0, 0.5], "(0, inf)")
