@@ -51,8 +51,9 @@ DETECTOR: dict[str, Change] = {
     **_below(
         "model",
         _table(
-            refused="architecture backbone weights norm freeze stride_in_1x1 width fpn_channels anchors.sizes "
-            "anchors.ratios anchors.offset anchors.rounded roi.pool roi.hidden roi.class_agnostic roi.context",
+            refused="architecture backbone weights norm freeze stride_in_1x1 width fpn_channels head_norm "
+            "anchors.sizes anchors.ratios anchors.offset anchors.rounded roi.pool roi.hidden roi.class_agnostic "
+            "roi.context rpn.convolutions roi.convolutions",
             free="rematerialise",
             used="rpn.positive_iou rpn.negative_iou rpn.batch_per_image rpn.positive_fraction rpn.nms rpn.min_side "
             "rpn.train_before_nms rpn.train_after_nms rpn.test_before_nms rpn.test_after_nms rpn.box_loss rpn.beta "

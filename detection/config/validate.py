@@ -167,6 +167,12 @@ def _alternating(config: Config) -> None:
         "means batch without model.weights, which train.mode alternating cannot fix; use group",
     )
     _require(
+        not (alternating and config.model.head_norm == "batch"),
+        "model.head_norm",
+        "batch",
+        "does not go with train.mode alternating, which fixes layers between steps; use frozen or group",
+    )
+    _require(
         not (alternating and config.train.schedule == "plateau"),
         "train.schedule",
         "plateau",

@@ -85,6 +85,7 @@ EFFECTS: dict[str, Other | Without] = {
     "model.stride_in_1x1": Other("true", base="--model.backbone=resnet50"),
     "model.width": Other("16"),
     "model.fpn_channels": Other("32"),
+    "model.head_norm": Other("group"),
     "model.rematerialise": Without(
         "true", "tests/backbones/analysis/test_complexity.py::test_rematerialisation_keeps_less_and_computes_the_same"
     ),
@@ -94,6 +95,7 @@ EFFECTS: dict[str, Other | Without] = {
     "model.anchors.rounded": Other("true"),
     "model.rpn.positive_iou": Other("0.35"),
     "model.rpn.negative_iou": Other("0.05"),
+    "model.rpn.convolutions": Other("2"),
     "model.rpn.batch_per_image": Other("8"),
     "model.rpn.positive_fraction": Other("0.01"),
     "model.rpn.nms": Other("0.1"),
@@ -110,6 +112,7 @@ EFFECTS: dict[str, Other | Without] = {
     "model.roi.batch_per_image": Other("8"),
     "model.roi.positive_fraction": Other("0.02"),
     "model.roi.append_truth": Other("false"),
+    "model.roi.convolutions": Other("1"),
     "model.roi.hidden": Other("16"),
     "model.roi.dropout": Other("0.1", base=VGG),
     "model.roi.class_agnostic": Other("true"),
