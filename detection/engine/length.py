@@ -68,16 +68,16 @@ class Length:
         """Whether a run by time looks at the clock after `step` steps."""
         return self.seconds is not None and not self.closing and (step == FIRST_PLAN or step % PLAN_EVERY == 0)
 
-    def plan(self, step: int, steps_per_epoch: int) -> None:
-        """Set the number of steps by the time that is left and what steps and evaluations take. Every rank must call
-        it, and follows the first."""
+    def plan(self, step: int, steps_per_epoch: int, every: int | None = None) -> None:
+        """Set the number of steps by the time that is left and what steps and evaluations take; every: steps between
+        evaluations, as far as they are given. Every rank must call it, and follows the first."""
         assert self.seconds is not None
         pace = self.pace
         left, each = self.seconds - pace.spent() - pace.evaluation, max(pace.step, 1e-6)
-        if self.every is None:
+        if every is None and self.every is None:
             steps = (left - (EVALUATIONS - 1) * pace.evaluation) / each
             self.every = max(steps_per_epoch, math.ceil(max(steps, 1) / EVALUATIONS))
-        each += pace.evaluation / self.every
+        each += pace.evaluation / (every or self.every or UNKNOWN)
         total, self.every = parallel.from_first((step + max(int(left / each), 0), self.every))
         self.end_at(step, total)
 

@@ -72,7 +72,7 @@ class Loop:
         start = progress.iteration
         length.pace.start()
         if length.stretched:
-            length.plan(start, settings.steps_per_epoch)
+            length.plan(start, settings.steps_per_epoch, settings.evaluate_every)
         with Signals() as signals:
             while progress.iteration < length.total:
                 self._timed_step(batches)
@@ -124,7 +124,7 @@ class Loop:
         iteration, length = self.state.progress.iteration, self.state.length
         forecast = self._forecast(start) if iteration == start + FIRST else None
         if forecast is None:
-            length.plan(iteration, self.settings.steps_per_epoch)
+            length.plan(iteration, self.settings.steps_per_epoch, self.settings.evaluate_every)
         elif length.total > iteration:
             self.told.on_message(str(forecast))
         if length.seconds is not None:
@@ -140,7 +140,7 @@ class Loop:
         pace.evaluation = pace.evaluation or self.objective.evaluation_seconds(state.evaluated_model())
         state.window.pause(length.clock() - began)
         if length.plans_at(iteration):
-            length.plan(iteration, self.settings.steps_per_epoch)
+            length.plan(iteration, self.settings.steps_per_epoch, self.settings.evaluate_every)
         left = length.total - iteration
         evaluations = -(-left // self._evaluate_every) if self._evaluate_every else 1
         return Forecast(left, pace.step, evaluations, pace.evaluation, memory_used(state.device), length.seconds)

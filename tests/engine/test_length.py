@@ -66,6 +66,19 @@ def test_evaluations_of_a_run_by_time_are_about_ten_and_fixed_early() -> None:
     assert length.every == every
 
 
+def test_given_evaluations_are_those_that_the_plan_counts() -> None:
+    clock = Clock()
+    length = Length(seconds=100.0, clock=clock)
+    length.pace.evaluation = 20.0
+    for _ in range(5):
+        clock.now += 1.0
+        length.pace.stepped(1.0)
+    length.plan(5, 1, every=10**6)
+    assert length.total in (79, 80) and length.every is None
+    length.plan(5, 1, every=20)
+    assert length.total == 5 + 37
+
+
 def test_a_resumed_run_by_time_goes_on_as_if_nothing_had_happened() -> None:
     pace = lambda step: 0.5 + 0.25 * (step % 3)  # noqa: E731
     clock = Clock()
