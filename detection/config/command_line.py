@@ -55,14 +55,15 @@ FOREIGN = {
 @dataclass(frozen=True)
 class CommandLine:
     """files: values of --config, in order. given: dotted key -> text of the value, the last one where a key is given
-    twice. wanted: the one of `TEXTS` that was asked for, else empty;
-    dry: whether the run is only to be tried out; fit_batch: whether `--batch auto` was given."""
+    twice. wanted: the one of `TEXTS` that was asked for, else empty; dry: whether the run is only to be tried out;
+    fit_batch: whether `--batch auto` was given; folds: those of `--folds`, 0 without."""
 
     files: tuple[str, ...] = ()
     given: dict[str, str] = field(default_factory=dict)
     wanted: str = ""
     dry: bool = False
     fit_batch: bool = False
+    folds: int = 0
 
     @classmethod
     def read(cls, words: list[str], kind: type) -> CommandLine:
@@ -70,12 +71,15 @@ class CommandLine:
         known = keys_of(kind)
         files: list[str] = []
         given: dict[str, str] = {}
-        wanted, dry, fit_batch, rest = "", False, False, list(words)
+        wanted, dry, fit_batch, folds, rest = "", False, False, 0, list(words)
         while rest:
             name, value = _option(rest)
             key = SHORT[kind].get(name, name)
             if name in FLAGS:
                 dry, wanted = dry or name == "dry-run", wanted or (name if name in TEXTS else "")
+                continue
+            if name == "folds" and kind is Config:
+                folds = _folds(value)
                 continue
             if name != "config" and not (name == "size" and kind is Config) and key not in known:
                 raise InputError(unknown(name, kind))
@@ -91,7 +95,7 @@ class CommandLine:
                     continue
             settings = _settings(key, value)
             given = {k: v for k, v in given.items() if k not in settings} | settings
-        return cls(tuple(files), given, wanted, dry, fit_batch)
+        return cls(tuple(files), given, wanted, dry, fit_batch, folds)
 
     @property
     def words(self) -> list[str]:
@@ -101,7 +105,7 @@ class CommandLine:
     @property
     def all_words(self) -> list[str]:
         """Those, and whether the run is to be tried out: the command again."""
-        added = {"--dry-run": self.dry, "--batch=auto": self.fit_batch}
+        added = {"--dry-run": self.dry, "--batch=auto": self.fit_batch, f"--folds={self.folds}": self.folds > 0}
         return [*self.words, *(word for word, given in added.items() if given)]
 
     def gives(self, *keys: str) -> bool:
@@ -149,7 +153,7 @@ def training_sides(size: int) -> list[int]:
 
 def unknown(name: str, kind: type, dashes: str = "--", what: str = "option") -> str:
     """What to say of an option, or of a setting in a file, that does not exist: the nearest one that does."""
-    short = [*SHORT[kind], *(["size"] if kind is Config else []), "config", *FLAGS]
+    short = [*SHORT[kind], *(["size", "folds"] if kind is Config else []), "config", *FLAGS]
     names = [*(short if dashes else []), *keys_of(kind)]
     last = {each.rsplit(".", 1)[-1]: each for each in reversed(names)}
     near = [FOREIGN[name]] if FOREIGN.get(name) in names else difflib.get_close_matches(name, names, n=1, cutoff=0.75)
@@ -172,6 +176,16 @@ def _option(rest: list[str]) -> tuple[str, str | None]:
     if rest and not rest[0].startswith("--") and name not in FLAGS:
         return name, rest.pop(0)
     return name, None
+
+
+def _folds(value: str | None) -> int:
+    try:
+        count = int(value or "")
+    except ValueError as error:
+        raise InputError(f"--folds: {value!r} is not a whole number; give 2 or more, such as 5") from error
+    if count < 2:
+        raise InputError(f"--folds: {count} is below 2")
+    return count
 
 
 def _settings(key: str, value: str | None) -> dict[str, str]:

@@ -27,6 +27,7 @@ FIRST = {
     "model": "NAME",
     "backbone": "NAME",
     "weights": "FILE",
+    "folds": "K",
     "device": "NAME",
     "workers": "N",
     "resume": "[FOLDER]",
@@ -37,6 +38,7 @@ EXTRA = {
     "config": "YAML file with any of the settings, or the name of one that comes with the toolkit",
     "size": "shorter side of the network's input: sets input.test_short_side, input.train_short_sides and "
     "input.long_side together",
+    "folds": "cross-validation: K trainings, each tested on a Kth of the images, and one list of doubtful labels",
     "resume": "continue from the last checkpoint in --output, or in FOLDER",
     "help-all": "every setting with its meaning, its range and its default",
     "dry-run": "say what the run would take, by its first steps, and stop; nothing is written",
@@ -51,7 +53,7 @@ def short_help(program: str, description: str, kind: type[AnyConfig]) -> str:
     rows = []
     for name, value in FIRST.items():
         key = known.get(name, name)
-        if name in EXTRA and (name != "size" or kind is Config):
+        if name in EXTRA and (name not in ("size", "folds") or kind is Config):
             rows.append((f"--{name} {value}", EXTRA[name]))
         elif key in meanings:
             choices = f" ({kind_of(fields[key])})" if "Literal" in str(fields[key].type) else ""
