@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from detection.config.schema import Config
 from detection.data.index import AnnotationIndex
 from detection.evaluation.run import Watch
 from detection.geometry.boxes import rescale
 from detection.model.faster_rcnn import FasterRCNN, Inference
 from detection.model.trace import trace
-from detection.predict.detector import Detector
 from detection.records import Batch
 from detection.report.missed import Passage, passages
-from detection.training.validation import DetectorEvaluation, evaluate_detector
+from detection.training.validation import DetectorEvaluation
 
 
 @dataclass(frozen=True)
@@ -27,12 +25,6 @@ class Traced:
 
     results: list[dict[str, Any]]
     passages: list[Passage | None]
-
-
-def run_traced(detector: Detector, index: AnnotationIndex, config: Config, workers: int | None = None) -> Traced:
-    """One image at a time, as evaluation has it by default."""
-    watch = passages_in(index, config.model.rpn.negative_iou)
-    return traced(index, evaluate_detector(detector, index, config, workers=workers, watch=watch))
 
 
 def traced(index: AnnotationIndex, found: DetectorEvaluation) -> Traced:
