@@ -20,6 +20,7 @@ from detection.config.duration import duration, seconds_of
 from detection.config.origin import Setting, annotated_yaml
 from detection.config.read import AnyConfig
 from detection.config.training import TrainConfig
+from detection.counted import counted
 from detection.engine.callback import Callback, Callbacks
 from detection.engine.checkpoints import Checkpoints
 from detection.engine.hardware import idle_gpus
@@ -186,7 +187,9 @@ def _notes(train: TrainConfig, trainable: Trainable, state: TrainingState, devic
     warmup = state.rate.warmup
     if train.time is not None:  # whose quarter is not known yet
         warmup = train.warmup
-    shorter = [f"warm-up shortened to {warmup} iterations, a quarter of the run (train.warmup is {train.warmup})"]
+    shorter = [
+        f"warm-up shortened to {counted(warmup, 'iteration')}, a quarter of the run (train.warmup is {train.warmup})"
+    ]
     return [*idle_gpus(device), *compiling, *trainable.notes, *(shorter if warmup != train.warmup else [])]
 
 

@@ -22,7 +22,6 @@ from detection.config.schema import Config
 from detection.counted import counted
 from detection.data.hold_out import index_fingerprints
 from detection.data.index import AnnotationIndex
-from detection.engine.hardware import loaders
 from detection.errors import InputError
 from detection.files.atomic import write_atomically
 from detection.files.lock import claim
@@ -33,8 +32,9 @@ from detection.loading.detectors import load_detector
 from detection.parallel import choose_device, launched
 from detection.predict.prepare import prepare
 from detection.report.suspects import Suspect, suspects
-from detection.report.traced import run_traced
+from detection.report.traced import passages_in, traced
 from detection.training.train import train
+from detection.training.validation import evaluate_detector
 
 NEVER = 1 << 30
 """Iterations between evaluations of a run that has one, at its end."""
@@ -144,9 +144,10 @@ def _fold(folder: Path, config: Config, folds: Folds, fold: int, origins: Mappin
         train(replace(config, output=str(folder)), splits, origins)
         detector, own = load_detector(folder / "best.pt", choose_device(config.device))
         detector = replace(detector, model=prepare(detector.model))
-        traced = run_traced(detector, splits.val, own, loaders(config.input.workers, detector.device))
-        found = suspects(splits.val, traced.results, traced.passages)
-        content = {"results": traced.results, "suspects": [asdict(each) for each in found]}
+        watch = passages_in(splits.val, own.model.rpn.negative_iou)
+        seen = traced(splits.val, evaluate_detector(detector, splits.val, own, workers=own.input.workers, watch=watch))
+        found = suspects(splits.val, seen.results, seen.passages)
+        content = {"results": seen.results, "suspects": [asdict(each) for each in found]}
         write_atomically(folder / FOUND, json.dumps(content).encode())
     content = json.loads((folder / FOUND).read_bytes())
     doubted = [Suspect(**{**each, "box": tuple(each["box"])}) for each in content["suspects"]]
