@@ -25,6 +25,9 @@ UNTYPICAL = 2
 EVALUATIONS = 10
 """of a run by time, at most, where nobody says how often"""
 
+EVALUATING = 0.15
+"""share of the time that these evaluations may take, beside the last one"""
+
 
 class Length:
     """total: steps. seconds: that the run may take, evaluations included, None where steps decide; clock: seconds.
@@ -76,7 +79,8 @@ class Length:
         left, each = self.seconds - pace.spent() - pace.evaluation, max(pace.step, 1e-6)
         if every is None and self.every is None:
             steps = (left - (EVALUATIONS - 1) * pace.evaluation) / each
-            self.every = max(steps_per_epoch, math.ceil(max(steps, 1) / EVALUATIONS))
+            dear = pace.evaluation / each / EVALUATING  # where fewer would do, as while a young detector is slow
+            self.every = max(steps_per_epoch, math.ceil(max(steps, 1) / EVALUATIONS), math.ceil(dear))
         each += pace.evaluation / (every or self.every or UNKNOWN)
         total, self.every = parallel.from_first((step + max(int(left / each), 0), self.every))
         self.end_at(step, total)

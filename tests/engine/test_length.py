@@ -66,6 +66,13 @@ def test_evaluations_of_a_run_by_time_are_about_ten_and_fixed_early() -> None:
     assert length.every == every
 
 
+def test_dear_evaluations_become_fewer() -> None:
+    clock = Clock()
+    length = Length(seconds=1000.0, clock=clock)
+    walk(length, clock, 0, 6, lambda step: 1.0, 45.0)
+    assert length.every == 300
+
+
 def test_given_evaluations_are_those_that_the_plan_counts() -> None:
     clock = Clock()
     length = Length(seconds=100.0, clock=clock)
