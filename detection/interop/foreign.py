@@ -1,4 +1,4 @@
-"""Detectors that torchvision and detectron2 have trained, as a place to start from: weights, settings, class names."""
+"""Detectors that torchvision, detectron2 and mmdetection have trained: weights, settings, class names."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from backbones.pretrained import WeightsError, read_state
+from backbones.pretrained import WeightsError, load_plain, read_state
 from detection.errors import InputError
 from detection.interop.detectron2 import from_detectron2
+from detection.interop.mmdetection import from_mmdetection
 from detection.interop.torchvision import from_torchvision
 from detection.interop.zoo_pickle import read_zoo_pickle
 
@@ -42,7 +43,7 @@ class ForeignDetector:
 
 
 def read_foreign(path: Path) -> ForeignDetector | None:
-    """The detector in a file of torchvision's or detectron2's, None where it is something else.
+    """The detector in a file of torchvision's, detectron2's or mmdetection's, None where it is something else.
 
     Raises `InputError` for a detector of theirs that this toolkit has no counterpart for.
     """
@@ -55,6 +56,8 @@ def read_foreign(path: Path) -> ForeignDetector | None:
         return _renamed_pickle(path)
     if _any(state, "proposal_generator."):
         return _detectron2({key: value.numpy() for key, value in state.items()}, path)
+    if _any(state, "rpn_head.rpn_") and _any(state, "roi_head."):
+        return _mmdetection(state, path)
     return _torchvision(state, path) if _any(state, "rpn.head.") and _any(state, "roi_heads.") else None
 
 
@@ -83,6 +86,28 @@ def _torchvision(state: dict[str, Tensor], path: Path) -> ForeignDetector:
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
     return ForeignDetector(converted, {**_settings(converted, path), **TORCHVISION}, _coco_names(converted, 90))
+
+
+def _mmdetection(state: dict[str, Tensor], path: Path) -> ForeignDetector:
+    """What the file tells beside its weights, where it does: the text of its config, and class names."""
+    content = load_plain(path)
+    meta = content.get("meta") if isinstance(content, dict) else None
+    meta = meta if isinstance(meta, dict) else {}
+    caffe = "caffe" in str(meta.get("cfg") or meta.get("config") or "")
+    described = meta.get("dataset_meta")
+    names = (described if isinstance(described, dict) else {}).get("classes") or meta.get("CLASSES")
+    try:
+        converted = from_mmdetection(state, caffe)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+    settings = _settings(converted, path)
+    count = len(converted["roi_stage.predictor.scores.bias"]) - 1
+    if not isinstance(names, (list, tuple)) or len(names) != count or any(not isinstance(each, str) for each in names):
+        names = _coco_names(converted, 80)
+    shallow = settings["model.backbone"] in ("resnet18", "resnet34")
+    return ForeignDetector(
+        converted, {**settings, "model.stride_in_1x1": caffe and not shallow}, None if names is None else tuple(names)
+    )
 
 
 def _detectron2(arrays: dict[str, np.ndarray], path: Path) -> ForeignDetector:
