@@ -46,6 +46,11 @@ class Length:
         self.every: int | None = None
         self.pace = Pace(clock)
 
+    @property
+    def limit(self) -> int:
+        """Steps beyond which no plan goes."""
+        return self.total if self.seconds is None else UNKNOWN
+
     def share(self, step: int) -> float:
         """Of the run, before `step`."""
         if self.total <= self.begin:
@@ -66,6 +71,13 @@ class Length:
         """Let the run end within `steps` from here, and stay so."""
         self.closing = True
         self.end_at(step, min(step + steps, self.total))
+
+    def stretch(self, step: int, steps_per_epoch: int, every: int | None = None) -> None:
+        """Go on at `step` with another time than before: the share is what the new one makes of the time spent."""
+        assert self.seconds is not None
+        done = min(self.share(step), self.pace.spent() / self.seconds)
+        self.begin, self.done, self.total = step, parallel.from_first(done), step + 1
+        self.plan(step, steps_per_epoch, every)
 
     def plans_at(self, step: int) -> bool:
         """Whether a run by time looks at the clock after `step` steps."""

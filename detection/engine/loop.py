@@ -72,7 +72,7 @@ class Loop:
         start = progress.iteration
         length.pace.start()
         if length.stretched:
-            length.plan(start, settings.steps_per_epoch, settings.evaluate_every)
+            length.stretch(start, settings.steps_per_epoch, settings.evaluate_every)
         with Signals() as signals:
             while progress.iteration < length.total:
                 self._timed_step(batches)
@@ -84,12 +84,15 @@ class Loop:
                     self._count_skips(images_of)
                 if reported:
                     self._report()
+                began = length.clock()
                 better = evaluated and self._evaluate()
                 asked = self._asked_to_stop(signals.received)
                 stop = asked or (evaluated and self._out_of_patience())
                 if evaluated or stop or _falls_on(progress.iteration, self._checkpoint_every):
                     self._count_skips(images_of)
                     self._keep(better)
+                if evaluated:
+                    length.pace.evaluation = length.clock() - began  # with what is written after it
                 if asked:
                     raise Interrupted(asked)
                 if stop:
@@ -238,8 +241,7 @@ class Loop:
         state.share_buffers()
         evaluation = self.objective.evaluate(state.evaluated_model(), progress.iteration)
         progress.metrics = evaluation.metrics
-        state.length.pace.evaluation = clock() - began
-        state.window.pause(state.length.pace.evaluation)
+        state.window.pause(clock() - began)
         if not progress.metrics:  # nothing to validate on: the newest weights are the best known
             progress.best_iteration = progress.iteration
             return True

@@ -86,7 +86,7 @@ def _run(
             if line:
                 told.on_message(line)
         told.on_message(f"{_extent(state, trainable.steps_per_epoch)} on {device}, into {config.output}")
-        loop.run(trainable.batches(state.model, start, state.length.total), trainable.images_of)
+        loop.run(trainable.batches(state.model, start, state.length.limit), trainable.images_of)
         return _conclude(trainable, checkpoints, state)
     finally:
         told.on_end()
@@ -112,7 +112,7 @@ def _try_out(config: AnyConfig, trainable: Trainable, device: torch.device) -> N
         if line:
             told.on_message(line)
     told.on_message(f"{_extent(state, trainable.steps_per_epoch)} on {device}, into {config.output}")
-    forecast = loop.rehearse(trainable.batches(state.model, start, state.length.total))
+    forecast = loop.rehearse(trainable.batches(state.model, start, state.length.limit))
     told.on_message(f"{forecast.of_all(state.progress.iteration - start)}\ndry run: nothing was written")
 
 

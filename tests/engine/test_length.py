@@ -111,8 +111,10 @@ def test_a_checkpoint_given_more_time_plans_again() -> None:
     longer = Length(seconds=100.0, clock=clock)
     longer.load_state_dict(length.state_dict())
     assert longer.stretched
-    longer.plan(length.total, 1)
-    assert longer.total == pytest.approx(100, abs=3)
+    step = length.total
+    longer.stretch(step, 1)
+    assert longer.total == pytest.approx(100, abs=3) and longer.limit == UNKNOWN
+    assert longer.share(step) == pytest.approx(0.5, abs=0.02) and longer.share(longer.total) == 1
 
 
 def test_steps_and_shares_of_a_plain_run_are_those_of_arithmetic() -> None:
