@@ -75,6 +75,8 @@ class CommandLine:
         while rest:
             name, value = _option(rest)
             key = SHORT[kind].get(name, name)
+            if name in FLAGS and value is not None:
+                raise InputError(f"--{name}: takes no value, and {value!r} was given")
             if name in FLAGS:
                 dry, wanted = dry or name == "dry-run", wanted or (name if name in TEXTS else "")
                 continue
