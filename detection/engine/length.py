@@ -63,6 +63,14 @@ class Length:
             return self.begin
         return self.begin + round((share - self.done) / (1 - self.done) * (self.total - self.begin))
 
+    def evaluates_at(self, step: int, given: int | None) -> bool:
+        """Whether an evaluation is due after `step` steps: at the end, and every so many, `given` where they are. One
+        that the clock has placed shortly before the end is left to that."""
+        every = given or self.every
+        if step == self.total or every is None:
+            return step == self.total
+        return step % every == 0 and (given is not None or self.total - step >= every // 2)
+
     def end_at(self, step: int, total: int) -> None:
         """From `step` on, the rest of the run leads to step `total`."""
         self.done, self.begin, self.total = self.share(step), step, max(total, step)

@@ -78,7 +78,7 @@ class Loop:
                 self._timed_step(batches)
                 if progress.iteration == start + FIRST or length.plans_at(progress.iteration):
                     self._look_ahead(start)
-                evaluated = progress.iteration == length.total or _falls_on(progress.iteration, self._evaluate_every)
+                evaluated = length.evaluates_at(progress.iteration, settings.evaluate_every)
                 reported = evaluated or progress.iteration % settings.log_every == 0
                 if reported or self.state.device.type == "cpu":
                     self._count_skips(images_of)

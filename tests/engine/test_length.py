@@ -73,6 +73,15 @@ def test_dear_evaluations_become_fewer() -> None:
     assert length.every == 300
 
 
+def test_an_evaluation_shortly_before_the_end_is_left_to_the_end() -> None:
+    length = Length(104, seconds=9.0)
+    length.every = 10
+    assert [step for step in range(80, 105) if length.evaluates_at(step, None)] == [80, 90, 104]
+    assert [step for step in range(80, 105) if length.evaluates_at(step, 10)] == [80, 90, 100, 104]
+    length.every = None
+    assert [step for step in range(80, 105) if length.evaluates_at(step, None)] == [104]
+
+
 def test_given_evaluations_are_those_that_the_plan_counts() -> None:
     clock = Clock()
     length = Length(seconds=100.0, clock=clock)
