@@ -24,6 +24,7 @@ from detection.engine.step import seed_all, step_where
 from detection.engine.terminal import NOTABLE_WAIT
 from detection.engine.trainable import Objective
 from detection.errors import DivergedError
+from detection.progress import track
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -76,6 +77,7 @@ class Loop:
         with Signals() as signals:
             while progress.iteration < length.total:
                 self._timed_step(batches)
+                self.told.on_step(progress.iteration)
                 if progress.iteration == start + FIRST or length.plans_at(progress.iteration):
                     self._look_ahead(start)
                 evaluated = length.evaluates_at(progress.iteration, settings.evaluate_every)
@@ -102,7 +104,8 @@ class Loop:
         """The first steps, and what they let expect of the whole; nothing is evaluated, reported or saved."""
         start, length = self.state.progress.iteration, self.state.length
         length.pace.start()
-        while self.state.progress.iteration < min(start + FIRST, length.total):
+        steps = min(FIRST, length.total - start)
+        for _ in track(range(steps), "trying the first steps", steps):
             self._timed_step(batches)
         return self._forecast(start)
 
@@ -120,7 +123,6 @@ class Loop:
         self._step(batches)
         self.state.progress.iteration += 1
         self.state.length.pace.stepped(clock() - began)
-        self.told.on_step(self.state.progress.iteration)
 
     def _look_ahead(self, start: int) -> None:
         """Say what the first steps let expect; plan the end of a run by time."""

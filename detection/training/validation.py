@@ -92,7 +92,7 @@ class Validation:
             order = EvaluationOrder(last, 1, self.short_side)
             batches = loader(self.dataset, order, 0, model.size_multiple, pin=False)
             began = time.monotonic()
-            run_detector(model, batches, self.device)
+            run_detector(model, track(batches, "trying validation", last), self.device)
             seconds = (time.monotonic() - began) / last
         return seconds * len(self.dataset) / parallel.world()
 
