@@ -64,6 +64,7 @@ def test_resume_repeats_no_fold_and_finds_the_same(folded, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
+        ([], "holds a cross-validation; give another --output"),
         (["--folds=3"], "holds a cross-validation; resume it with --resume"),
         (["--folds=2", "--resume=true"], "its folds are of other images, or of another number"),
         (["--folds=3", "--resume=true", "--train.momentum=0.5"], "momentum 0.9 -> 0.5"),
