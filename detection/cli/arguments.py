@@ -35,6 +35,13 @@ def refuse_unused(parser: Parser, args: argparse.Namespace, names: str, because:
             raise InputError(f"{action.option_strings[-1]}: has no effect {because}; leave it out")
 
 
+def add_format(parser: Parser, default: str | None = "auto") -> None:
+    """--format, with every format that is read. default: None where a checkpoint or run says it else."""
+    from detection.config.schema import FORMATS
+
+    parser.add_argument("--format", choices=FORMATS, default=default, help="format of the annotations")
+
+
 def at_least(lowest: int) -> type:
     """A whole number not below `lowest`, as an argparse type."""
 

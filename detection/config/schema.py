@@ -7,7 +7,7 @@ settings are checked in `validate.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from detection.config.ranges import ranged
 from detection.config.training import TrainConfig
@@ -46,6 +46,10 @@ class DatasetConfig:
     """with the content of an image decides whether it is held out; default one whose parts have the same classes"""
     invalid: Literal["error", "skip"] = "error"
     """a bad image or box: stop, or leave it out, count it and say so"""
+
+
+FORMATS: tuple[str, ...] = get_args(get_type_hints(DatasetConfig)["format"])
+"""auto, and the formats that are read"""
 
 
 @dataclass
