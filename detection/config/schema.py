@@ -46,6 +46,15 @@ class DatasetConfig:
     """with the content of an image decides whether it is held out; default one whose parts have the same classes"""
     invalid: Literal["error", "skip"] = "error"
     """a bad image or box: stop, or leave it out, count it and say so"""
+    classes: list[str] | None = None
+    """classes to learn, in this order; objects of others are background; default all"""
+    merge: list[str] = field(default_factory=list)
+    """`car=vehicle` each: objects of the first class are counted as the second, which may be new"""
+    single_class: bool = False
+    """all objects are of one class, called object"""
+    unlabelled: str | None = None
+    """file of images on which some classes were not annotated, JSON {image: [class, ...]} or rows of image,class,...;
+    these classes are neither taught as background there nor scored"""
 
 
 FORMATS: tuple[str, ...] = get_args(get_type_hints(DatasetConfig)["format"])
