@@ -69,6 +69,7 @@ EFFECTS = {
         "--compiled": more(EVALUATE, "--compiled", shows="told"),
         "--workers": more(FILE, "--workers=1", shows="status"),
         "--output": Other(RUN, EVALUATE, "names"),
+        "--no-report": more(EVALUATE, "--no-report", shows="names"),
     },
     "predict": {
         "images": Other(PREDICT, PREDICT.replace("000001", "000003"), PREDICTED),

@@ -1,4 +1,4 @@
-"""The README's results: minutes on a CPU, so `make test-slow` runs them."""
+"""The results of docs/results.md: minutes on a CPU, so `make test-slow` runs them."""
 
 import json
 import os

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from detection.cli.testing import (
     load_detectors,
     size_text,
     tell_of_compilation,
+    tell_of_trained_images,
 )
 from detection.counted import counted
 from detection.errors import InputError
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from detection.evaluation.coco_ap import CocoResult
     from detection.evaluation.voc_ap import VocResult
     from detection.predict.detector import Detector
+    from detection.training.validation import DetectorEvaluation
 
 DESCRIPTION = """AP of a checkpoint, or of predictions in COCO's result format, on one split of a dataset. A checkpoint
 brings its own dataset; --data names another one with the same classes. Several checkpoints are an ensemble, on the
@@ -51,7 +54,7 @@ def main(arguments: list[str]) -> int:
     if args.predictions is not None:
         if improves(args):
             raise InputError("--predictions: improvements at test time need a model; give --checkpoint FILE instead")
-        unused = "batch size device processes precision grey_bits compiled workers"
+        unused = "batch size report device processes precision grey_bits compiled workers"
         refuse_unused(parser, args, unused, "on --predictions, which have no model")
         return _predictions(args)
     return _checkpoint(args, arguments)
@@ -88,6 +91,9 @@ def _parser() -> Parser:
         "--output",
         type=Path,
         help="folder for evaluation.json, and with a model for more",
+    )
+    parser.add_argument(
+        "--no-report", dest="report", action="store_false", help="no report of what the detector gets wrong, and why"
     )
     return parser
 
@@ -158,6 +164,9 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
             print(text)
             if args.output:
                 _write(args.output, run, scores, detectors[0])
+            if run.watched:
+                words = shlex.join(["frcnn", "evaluate", *arguments])
+                _report(run, index, config, split, args, words, detectors[0].grey_bits)
     finally:
         parallel.stop()
     return 0
@@ -170,40 +179,44 @@ def _claim(args: argparse.Namespace) -> None:
     refuse_overwriting((args.output / name for name in WRITTEN), args.checkpoint or [args.predictions])
 
 
-def tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> None:
-    """Say how many of the images a checkpoint was trained on, whatever they are called here."""
-    import numpy as np
-
-    from detection.api.load import weights_file
-    from detection.data.hold_out import index_fingerprints
-    from detection.loading.detectors import trained_images
-
-    known = index_fingerprints(index)
-    for path in map(weights_file, checkpoints):
-        seen = int(np.isin(known, trained_images(path / "model.pt" if path.is_dir() else path)).sum())
-        if seen:
-            print(
-                f"warning: {path} was trained on {seen} of these {counted(len(known), 'image')}, "
-                "so the numbers are too good"
-            )
-
-
 @dataclass(frozen=True)
 class _Run:
-    """What evaluation found: COCO results, a picture where it is written, losses of one pass."""
+    """What evaluation found: COCO results, a picture where it is written, losses of one pass, and that pass where a
+    report is to be made of it."""
 
     results: list[dict[str, Any]]
     picture: np.ndarray | None
     losses: dict[str, float]
+    watched: DetectorEvaluation | None = None
 
 
 def _plain(detector: Detector, index: AnnotationIndex, config: Config, args: argparse.Namespace) -> _Run:
     """One pass of one model, by the evaluation of training."""
+    from detection.report.traced import passages_in
     from detection.training.validation import evaluate_detector
 
     pictures = PICTURES if args.output else 0
-    found = evaluate_detector(detector, index, config, args.batch, args.workers, args.backend, pictures, limit_of(args))
-    return _Run(found.results, found.picture, {**found.losses, "loss": sum(found.losses.values())})
+    settings = args.batch, args.workers, args.backend, pictures, limit_of(args)
+    watch = passages_in(index, config.model.rpn.negative_iou) if _reports(args) else None
+    found = evaluate_detector(detector, index, config, *settings, watch)
+    losses = {**found.losses, "loss": sum(found.losses.values())}
+    return _Run(found.results, found.picture, losses, found if watch else None)
+
+
+def _reports(args: argparse.Namespace) -> bool:
+    return bool(args.output and args.report and args.metric == "coco" and len(args.checkpoint) == 1)
+
+
+def _report(
+    run: _Run, index: AnnotationIndex, config: Config, split: str, args: argparse.Namespace, command: str, bits: int
+) -> None:
+    from detection.report.run import subject_of, write
+
+    assert run.watched is not None
+    file, folder = args.checkpoint[0], args.output / "report"
+    subject = subject_of(file, config, split, index, command, bits)
+    found = write(run.watched, index, subject, file if file.is_dir() else file.parent, folder)
+    print(f"\n{found.text}\n\n{folder / 'report.html'}: the report, with pictures")
 
 
 def _improved(detectors: list[Detector], index: AnnotationIndex, args: argparse.Namespace) -> _Run:

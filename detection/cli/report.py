@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
 
     from detection import parallel
-    from detection.cli.evaluate import tell_of_trained_images
+    from detection.cli.testing import tell_of_trained_images
     from detection.report.run import Choice, report_on
 
     file = args.run / "best.pt" if args.run.is_dir() else args.run

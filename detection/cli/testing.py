@@ -1,4 +1,4 @@
-"""The options of testing with more than one pass of one model, which `evaluate` and `predict` share."""
+"""What commands that test a checkpoint share: their options, and what they say of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detection.cli.arguments import at_least, share
+from detection.counted import counted
 from detection.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
     from detection.config.schema import Config
+    from detection.data.index import AnnotationIndex
     from detection.predict.detector import Detector
     from detection.predict.improved import ImprovedDetector
 
@@ -111,3 +113,21 @@ def improve(detectors: list[Detector], args: argparse.Namespace) -> ImprovedDete
         raise InputError(f"--batch {args.batch}: ensembles and improvements take one image at a time; leave it out")
     options = {name: getattr(args, name) for name in IMPROVEMENTS}
     return ImprovedDetector(detectors, Improvements(**{**options, "scales": tuple(args.scales)}))
+
+
+def tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> None:
+    """Say how many of the images a checkpoint was trained on, whatever they are called here."""
+    import numpy as np
+
+    from detection.api.load import weights_file
+    from detection.data.hold_out import index_fingerprints
+    from detection.loading.detectors import trained_images
+
+    known = index_fingerprints(index)
+    for path in map(weights_file, checkpoints):
+        seen = int(np.isin(known, trained_images(path / "model.pt" if path.is_dir() else path)).sum())
+        if seen:
+            print(
+                f"warning: {path} was trained on {seen} of these {counted(len(known), 'image')}, "
+                "so the numbers are too good"
+            )

@@ -19,6 +19,7 @@ from detection import checkpoint, parallel
 from detection.config.origin import Setting, annotated_yaml
 from detection.config.read import AnyConfig
 from detection.config.training import TrainConfig
+from detection.counted import counted
 from detection.engine.callback import Callback, Callbacks
 from detection.engine.checkpoints import Checkpoints
 from detection.engine.hardware import idle_gpus
@@ -148,7 +149,9 @@ def _notes(train: TrainConfig, trainable: Trainable, state: TrainingState, devic
     """What a user should know before the first step."""
     compiling = ["compiling the network: the first steps take a minute or more"] if train.compile else []
     warmup = state.rate.warmup
-    shorter = [f"warm-up shortened to {warmup} iterations, a quarter of the run (train.warmup is {train.warmup})"]
+    shorter = [
+        f"warm-up shortened to {counted(warmup, 'iteration')}, a quarter of the run (train.warmup is {train.warmup})"
+    ]
     return [*idle_gpus(device), *compiling, *trainable.notes, *(shorter if warmup != train.warmup else [])]
 
 

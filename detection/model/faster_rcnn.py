@@ -35,6 +35,18 @@ class PixelStatistics:
     std: tuple[float, float, float]
 
 
+@dataclass(frozen=True)
+class Inference:
+    """What both stages say of a batch, before anything is selected. rpn: None where the batch brought its proposals;
+    proposals: (P, 4) of each image; logits (R, K + 1) and deltas (R, K or 1, 4) of all of them, one image after the
+    other."""
+
+    rpn: RPNOutput | None
+    proposals: list[Tensor]
+    logits: Tensor
+    deltas: Tensor
+
+
 class FasterRCNN(nn.Module):
     """The detector: losses in training, detections in evaluation.
 
@@ -128,27 +140,33 @@ class FasterRCNN(nn.Module):
             stages.append(self.roi_stage.losses(maps, boxes, batch.sizes, batch.targets, batch.seeds))
         return per_sample(stages, self.training)
 
-    def validate(self, maps: list[Tensor], batch: Batch) -> tuple[list[Detections], dict[str, Tensor]]:
-        """Detections as `detect` gives them, and the four losses, for little more time: both are of one pass, so that
-        the regions of the losses are sampled among the proposals of testing. Needs targets."""
-        if batch.targets is None:
-            raise ValueError("losses need targets, and this batch has none")
-        stage = self.roi_stage
+    def infer(self, maps: list[Tensor], batch: Batch) -> Inference:
+        """What both stages say of every image, by the proposals of testing or those that the batch brings."""
         output = self.rpn(maps) if self.learns != "regions" or batch.proposals is None else None
         boxes = self._boxes(output, batch, self.test_limits)
-        logits, deltas = stage(self.region_maps(maps), boxes, batch.sizes)
-        found = stage.select(logits, deltas, boxes, batch.sizes, batch.original_sizes)
-        sums = []
-        if output is not None and self.learns != "regions":
-            sums.append(self.rpn.losses(output, batch.targets, batch.seeds))
-        if self.learns != "rpn":
-            sums.append(stage.losses_of(logits, deltas, boxes, batch.targets, batch.seeds))
-        return found, per_sample(sums, training=False)
+        return Inference(output, boxes, *self.roi_stage(self.region_maps(maps), boxes, batch.sizes))
+
+    def select(self, found: Inference, batch: Batch) -> list[Detections]:
+        """Detections of every image in pixels of its original size."""
+        parts = found.logits, found.deltas, found.proposals
+        return self.roi_stage.select(*parts, batch.sizes, batch.original_sizes)
 
     def detect(self, maps: list[Tensor], batch: Batch) -> list[Detections]:
-        """Detections of every image in pixels of its original size."""
-        boxes = self._boxes(self.rpn(maps) if batch.proposals is None else None, batch, self.test_limits)
-        return self.roi_stage.detect(self.region_maps(maps), boxes, batch.sizes, batch.original_sizes)
+        """The same of feature maps."""
+        return self.select(self.infer(maps, batch), batch)
+
+    def validation_losses(self, found: Inference, batch: Batch) -> dict[str, Tensor]:
+        """The four losses of what was inferred, so that they cost little beside detections: the regions are sampled
+        among the proposals of testing. Needs targets."""
+        if batch.targets is None:
+            raise ValueError("losses need targets, and this batch has none")
+        sums = []
+        if found.rpn is not None and self.learns != "regions":
+            sums.append(self.rpn.losses(found.rpn, batch.targets, batch.seeds))
+        if self.learns != "rpn":
+            parts = found.logits, found.deltas, found.proposals
+            sums.append(self.roi_stage.losses_of(*parts, batch.targets, batch.seeds))
+        return per_sample(sums, training=False)
 
     def propose(self, output: RPNOutput, batch: Batch, limits: ProposalLimits) -> list[Proposals]:
         """Proposals of every image in pixels of the network's input."""

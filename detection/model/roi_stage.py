@@ -158,13 +158,6 @@ class RoIStage(nn.Module):
         return LossSums({"roi_class": classification, "roi_box": box_sum}, count)
 
     @torch.no_grad()
-    def detect(
-        self, maps: list[Tensor], proposals: list[Tensor], sizes: list[Size], original_sizes: list[Size]
-    ) -> list[Detections]:
-        """Detections of each image in pixels of its original size."""
-        logits, deltas = self(maps, proposals, sizes)
-        return self.select(logits, deltas, proposals, sizes, original_sizes)
-
     def select(
         self, logits: Tensor, deltas: Tensor, proposals: list[Tensor], sizes: list[Size], original_sizes: list[Size]
     ) -> list[Detections]:

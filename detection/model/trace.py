@@ -13,8 +13,7 @@ from torch import Tensor
 
 from detection.geometry.boxes import clip, larger_than
 from detection.geometry.suppression import suppress, suppress_each
-from detection.model.faster_rcnn import FasterRCNN
-from detection.model.proposals import ProposalLimits
+from detection.model.faster_rcnn import FasterRCNN, Inference
 from detection.model.roi_stage import ROI_CODER
 from detection.records import Batch, Size
 
@@ -48,15 +47,16 @@ class Trace:
 
 
 @torch.inference_mode()
-def trace(model: FasterRCNN, batch: Batch) -> list[Trace]:
-    """The trace of each image of the batch; proposals of the batch's own are not looked at."""
-    maps, limits = model.maps(batch), model.test_limits
-    output = model.rpn(maps)
+def trace(model: FasterRCNN, batch: Batch, inferred: Inference) -> list[Trace]:
+    """The trace of each image of a batch, of which `inferred` is what the model says. Raises `ValueError` where the
+    proposals are not the RPN's."""
+    output, limits = inferred.rpn, model.test_limits
+    if output is None or batch.proposals is not None:
+        raise ValueError("only a detector's own proposals can be traced")
     parts = output.logits, output.deltas, output.anchors, batch.sizes
     boxes, scores, valid, runs = model.selector.candidates(*parts, limits.before)
     everything = suppress_each(boxes, scores, valid, runs, model.selector.nms, boxes.shape[1])
-    proposals = [p.boxes for p in model.selector(*parts, ProposalLimits(limits.before, limits.after))]
-    logits, deltas = model.roi_stage(model.region_maps(maps), proposals, batch.sizes)
+    proposals, logits, deltas = inferred.proposals, inferred.logits, inferred.deltas
     counts = [len(own) for own in proposals]
     anchors = torch.cat(output.anchors)
     found = []

@@ -10,6 +10,7 @@ import torch
 
 from detection.config.schema import Config
 from detection.counted import counted
+from detection.data.index import AnnotationIndex
 from detection.errors import InputError
 from detection.files.outputs import claim_output, refuse_overwriting
 from detection.loading.datasets import load_split
@@ -19,7 +20,8 @@ from detection.report.analysis import Analysis, analyse
 from detection.report.files import WRITTEN, numbers, write_report
 from detection.report.history import read_history
 from detection.report.page import Subject, terminal
-from detection.report.traced import run_traced
+from detection.report.traced import passages_in, traced
+from detection.training.validation import DetectorEvaluation, evaluate_detector
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,30 @@ def report_on(
     claim_output(output)
     refuse_overwriting((output / name for name in WRITTEN), [file])
     detector = replace(detector, model=prepare(detector.model)).at(choice.size)
-    analysis, history = analyse(index, run_traced(detector, index, config, workers)), read_history(file.parent)
-    subject = Subject(
+    watch = passages_in(index, config.model.rpn.negative_iou)
+    evaluation = evaluate_detector(detector, index, config, workers=workers, watch=watch)
+    subject = subject_of(file, config, split, index, command, detector.grey_bits)
+    return replace(write(evaluation, index, subject, file.parent, output), notes=notes)
+
+
+def subject_of(file: Path, config: Config, split: str, index: AnnotationIndex, command: str, grey_bits: int) -> Subject:
+    """What is reported on, for the head of the page."""
+    objects = int((~(index.crowd | index.difficult)).sum())
+    return Subject(
         f"{file.parent.name or file.name} on {Path(str(config.data)).name}, {split}",
-        f"{counted(len(index), 'image')}, {counted(analysis.result.objects, 'object')}, "
+        f"{counted(len(index), 'image')}, {counted(objects, 'object')}, "
         f"{counted(len(index.class_names), 'class')}; {file}",
         command,
-        detector.grey_bits,
+        grey_bits,
     )
+
+
+def write(evaluation: DetectorEvaluation, index: AnnotationIndex, subject: Subject, run: Path, output: Path) -> Report:
+    """The report of an evaluation that `passages_in` watched, into the folder `output`; run: the folder whose metrics
+    tell how the training went, if there are any."""
+    analysis, history = analyse(index, traced(index, evaluation)), read_history(run)
     files = write_report(output, analysis, history, subject)
-    return Report(analysis, terminal(analysis, history), numbers(analysis, history), notes, files)
+    return Report(analysis, terminal(analysis, history), numbers(analysis, history), [], files)
 
 
 def _with_data(config: Config, choice: Choice) -> Config:

@@ -1,26 +1,21 @@
-"""A detector over a split, image by image: what it finds, and how far each object came on the way."""
+"""A detector over a split, and how far each object came on the way."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from detection.config.schema import Config
-from detection.data.dataset import DetectionDataset, loader
 from detection.data.index import AnnotationIndex
-from detection.data.order import EvaluationOrder
-from detection.engine.hardware import loaders
-from detection.evaluation.results import to_results
+from detection.evaluation.run import Watch
 from detection.geometry.boxes import rescale
-from detection.model.selection import Candidates, to_detections
-from detection.model.trace import Trace, trace
-from detection.predict.detector import Detector
-from detection.progress import track
-from detection.records import Detections, Size
+from detection.model.faster_rcnn import FasterRCNN, Inference
+from detection.model.trace import trace
+from detection.records import Batch
 from detection.report.missed import Passage, passages
+from detection.training.validation import DetectorEvaluation
 
 
 @dataclass(frozen=True)
@@ -32,33 +27,27 @@ class Traced:
     passages: list[Passage | None]
 
 
-def run_traced(detector: Detector, index: AnnotationIndex, config: Config, workers: int | None = None) -> Traced:
-    """One image at a time, as evaluation has it by default."""
-    dataset = DetectionDataset(index, replace(config.input, long_side=detector.long_side), training=False)
-    order = EvaluationOrder(len(dataset), 1, detector.short_side)
-    batches = loader(dataset, order, loaders(workers, detector.device), detector.model.size_multiple, False)
-    found: dict[int, Detections] = {}
+def traced(index: AnnotationIndex, found: DetectorEvaluation) -> Traced:
+    """What an evaluation found that `passages_in` watched."""
     came: list[Passage | None] = [None] * len(index.labels)
-    fits = config.model.rpn.negative_iou
-    for batch in track(batches, "tracing", len(index)):
-        (row,), (size,), (original,) = batch.indices, batch.sizes, batch.original_sizes
-        (seen,) = trace(detector.model, batch.to(detector.device))
-        found[row] = detections_of(seen, original)
-        asked = _asked_for(index, row)
-        boxes = rescale(torch.from_numpy(index.boxes(row)), original, size)[asked - index.offsets[row]]
-        labels = torch.from_numpy(index.labels[asked])
-        for annotation, passage in zip(asked.tolist(), passages(seen, boxes, labels, fits)):
+    for row, own in found.seen.items():
+        for annotation, passage in zip(_asked_for(index, row).tolist(), own):
             came[annotation] = passage
-    rows = sorted(found)
-    return Traced(to_results([found[row] for row in rows], index, rows), came)
+    return Traced(found.results, came)
 
 
-def detections_of(seen: Trace, original: Size) -> Detections:
-    """What is reported, in pixels of the image's `original` size."""
-    reported = seen.kept.nonzero().squeeze(1)[: seen.limit]
-    return to_detections(
-        Candidates(seen.boxes[reported], seen.scores[reported], seen.labels[reported]), seen.size, original
-    )
+def passages_in(index: AnnotationIndex, fits: float) -> Watch:
+    """What an evaluation asks of every image to know how far its objects came; fits: see `passages`."""
+
+    def watch(model: FasterRCNN, batch: Batch, inferred: Inference) -> list[Any]:
+        found = []
+        for row, seen, original in zip(batch.indices, trace(model, batch, inferred), batch.original_sizes):
+            asked = _asked_for(index, row)
+            boxes = rescale(torch.from_numpy(index.boxes(row)), original, seen.size)[asked - index.offsets[row]]
+            found.append(passages(seen, boxes, torch.from_numpy(index.labels[asked]), fits))
+        return found
+
+    return watch
 
 
 def _asked_for(index: AnnotationIndex, row: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from detection.data.order import EvaluationOrder
 from detection.engine.hardware import loaders
 from detection.evaluation.coco_ap import CocoResult, evaluate_coco
 from detection.evaluation.results import ground_truth, to_results
-from detection.evaluation.run import joined, run_detector
+from detection.evaluation.run import Watch, joined, run_detector
 from detection.model.faster_rcnn import FasterRCNN
 from detection.predict.detector import Detector
 from detection.predict.draw import contact_sheet, draw
@@ -34,12 +34,13 @@ PICTURE_SCORE = 0.5
 class DetectorEvaluation:
     """What a detector finds on a split. result: the 12 COCO numbers, also by class; results: detections in COCO's
     result format; losses: by name, means over the images; picture: detections beside the ground truth, on the first
-    rank where pictures were asked for."""
+    rank where pictures were asked for; seen: by row of the index what a watcher made of the image."""
 
     result: CocoResult
     results: list[dict[str, Any]]
     losses: dict[str, float]
     picture: np.ndarray | None
+    seen: dict[int, Any]
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -69,22 +70,24 @@ class Validation:
         self.backend, self.pictures, self.device, self.limit = backend, pictures, device, limit
         self._batches: DataLoader[Any] | None = None
 
-    def evaluate(self, model: FasterRCNN) -> DetectorEvaluation:
+    def evaluate(self, model: FasterRCNN, watch: Watch | None = None) -> DetectorEvaluation:
         """Detections and losses of one pass; the same on every rank, but for the picture."""
-        rows, detections, losses = self._over_all_ranks(prepare(model))
+        rows, detections, losses, seen = self._over_all_ranks(prepare(model), watch)
         index, picture = self.dataset.index, None
         results = to_results(detections, index, rows)
         if self.pictures and parallel.rank() == 0:
             picture = beside_truth(index, dict(zip(rows, detections)), self.pictures, self.dataset.grey_bits)
         result = evaluate_coco(ground_truth(index), results, self.backend, self.limit)
-        return DetectorEvaluation(result, results, losses, picture)
+        return DetectorEvaluation(result, results, losses, picture, seen)
 
-    def _over_all_ranks(self, model: FasterRCNN) -> tuple[list[int], list[Detections], dict[str, float]]:
+    def _over_all_ranks(
+        self, model: FasterRCNN, watch: Watch | None
+    ) -> tuple[list[int], list[Detections], dict[str, float], dict[int, Any]]:
         if self._batches is None:
             order = EvaluationOrder(len(self.dataset), self.batch, self.short_side, parallel.rank(), parallel.world())
             pin, multiple = self.device.type == "cuda", model.size_multiple
             self._batches = loader(self.dataset, order, self.workers, multiple, pin, persistent=True)
-        mine = run_detector(model, track(self._batches, "validating", len(self._batches)), self.device, losses=True)
+        mine = run_detector(model, track(self._batches, "validating", len(self._batches)), self.device, watch)
         return joined(parallel.gather(mine))
 
 
@@ -97,12 +100,13 @@ def evaluate_detector(
     backend: str = "hotcoco",
     pictures: int = 0,
     limit: int = 100,
+    watch: Watch | None = None,
 ) -> DetectorEvaluation:
     """One pass of a detector over a split, as training evaluates."""
     dataset = DetectionDataset(index, replace(config.input, long_side=detector.long_side), training=False)
     device, workers = detector.device, loaders(workers, detector.device)
     return Validation(dataset, detector.short_side, batch, workers, backend, pictures, device, limit).evaluate(
-        detector.model
+        detector.model, watch
     )
 
 

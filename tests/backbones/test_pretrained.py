@@ -80,7 +80,7 @@ def refused(net, architecture, source) -> str:
         ("resnet34", 8, "batch", "a.pt lacks layer1.2.conv1.weight and "),
         ("resnet50", 8, "batch", "a.pt lacks layer1.0.conv3.weight and "),
         ("resnet18", 16, "batch", "a.pt has the wrong shape: conv1.weight (8, 3, 7, 7) for (16, 3, 7, 7) and "),
-        ("resnet18", 8, "group", "a.pt: this resnet18 does not know bn1.running_mean and "),
+        ("resnet18", 8, "group", "a.pt: this resnet18 has no bn1.running_mean and "),
     ],
 )
 def test_weights_of_another_net_are_refused(tmp_path, trained, name, width, norm, message):

@@ -34,7 +34,7 @@ def test_classify_tests_each_and_the_ensemble_in_every_view(run, pretrained, tmp
 
 
 def test_published_weights_have_their_published_error(run, shared, tmp_path):
-    """18.97 % is of all 10,000 test images; a fiftieth of them is tested here, the whole by a command of the README."""
+    """18.97 % is of all 10,000 test images; a fiftieth of them is tested here, the whole in docs/results.md."""
     weights = f"cifar_resnet20={shared / 'data/cifar_resnets/resnet20.pt'}"
     words = ["lesion", weights, "--data", shared / "data/cifar10_jpeg.tar.xz", "--images", 200, "--results", tmp_path]
     assert run(*words)[0] == 0

@@ -38,8 +38,8 @@ def test_voc_without_a_config(shared, tiny, tmp_path, capsys):
     text = capsys.readouterr().out
     assert f"{data}: voc data, splits train, val, test" in text and "classes: Platelets, RBC, WBC" in text
     assert "--model.backbone resnet18  (fits a CPU)" in text and "--train.batch 2  (images per iteration)" in text
-    assert "--model.anchors.sizes [[" in text and "--train.iterations" not in text.split("chosen (")[1]
-    assert "given: " in text and "--train.iterations" in text.split("chosen (")[0]
+    assert "--model.anchors.sizes [[" in text and "--train.iterations" not in text.split("chosen for this data (")[1]
+    assert "given: " in text and "--train.iterations" in text.split("chosen for this data (")[0]
     assert "205 training and 87 validation images, 3 classes" in text and (tmp_path / "run/best.pt").is_file()
 
 

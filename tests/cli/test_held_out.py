@@ -71,5 +71,5 @@ def test_validation_on_what_was_trained_on_is_refused(trained, shapes, tmp_path,
     shutil.copytree(data / "train", data / "val")
     shutil.copy(data / "annotations" / "instances_train.json", data / "annotations" / "instances_val.json")
     assert main(["train", f"--output={run}", "--resume=true", f"--data={data}", "--train.iterations=3"]) == 2
-    message = "was trained on 6 of the 6 validation images, which would measure what it remembers"
+    message = "was trained on 6 of the 6 validation images, which would make the evaluation too good"
     assert message in capsys.readouterr().err

@@ -17,7 +17,7 @@ def test_images_without_objects_and_a_shorter_warmup_are_told(shapes, tiny, tmp_
     assert main(["train", *tiny, f"--data={data}", *options]) == 0
     told = capsys.readouterr().out
     assert "6 training and 3 validation images, 6 classes; 4 training images have no object" in told
-    assert "warm-up of 1 iterations, a quarter of the run, not 3" in told
+    assert "warm-up shortened to 1 iteration, a quarter" in told
 
 
 def test_scores_below_the_models_own_threshold_are_found_where_asked(shapes, tiny, tmp_path, capsys):

@@ -73,7 +73,7 @@ def test_hostile_xml_and_lists_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a.xml: not a plain XML file"):
         read_voc(root, "train")
     (root / "ImageSets/Main/train.txt").write_text("a\n../../etc/passwd\n")
-    with pytest.raises(InputError, match=r"train.txt:2: .* is no image name"):
+    with pytest.raises(InputError, match=r"train.txt:2: .* is not an image name"):
         read_voc(root, "train")
     (root / "ImageSets/Main/train.txt").write_text("gone\n")
     with pytest.raises(InputError, match=r"train.txt:1: 'gone' has no"):

@@ -78,7 +78,7 @@ def test_a_flaw_is_named_with_file_and_line(tmp_path: Path, line: str, message: 
         ("train: images/train", '"names" must list'),
         ("train: images/train\nnames: {1: cat, 2: dog}", r"must be 0..1, got \[1, 2\]"),
         ("train: images/train\nnames: [cat]\nnc: 2", '"nc" is 2 but "names" has 1'),
-        ("train: nowhere\nnames: [cat]", "nowhere is no folder"),
+        ("train: nowhere\nnames: [cat]", "nowhere is neither a folder"),
         ("val: images/train\nnames: [cat]", "has no 'train'"),
     ],
 )

@@ -100,6 +100,6 @@ def test_where_a_copy_may_not_go_is_said_and_nothing_is_written(planted, tmp_pat
             mend(examination, out)
     planted.content["train"]["annotations"] = planted.content["val"]["annotations"] = []
     planted.content["test"]["annotations"] = []
-    with pytest.raises(InputError, match="nothing would be left"):
+    with pytest.raises(InputError, match="no image would be left"):
         mend(examine(locate(planted.write())), tmp_path / "none")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "full"]

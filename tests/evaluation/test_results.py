@@ -98,13 +98,13 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     ("item", "message"),
     [
         ({key: value for key, value in ITEM.items() if key != "score"}, "lacks 'score'"),
-        ({**ITEM, "score": float("nan")}, "score nan is no finite number"),
-        ({**ITEM, "score": "0.9"}, "score '0.9' is no finite number"),
+        ({**ITEM, "score": float("nan")}, "score nan is not a finite number"),
+        ({**ITEM, "score": "0.9"}, "score '0.9' is not a finite number"),
         ({**ITEM, "bbox": [1, 2, 3]}, r"bbox \[1, 2, 3\] is not four finite numbers"),
         ({**ITEM, "bbox": [1, 2, float("inf"), 4]}, "is not four finite numbers"),
         ({**ITEM, "bbox": [9, 9, -1, 4]}, "negative side"),
-        ({**ITEM, "image_id": "11"}, "image_id '11' is no integer"),
-        ([1, 2], "is no object"),
+        ({**ITEM, "image_id": "11"}, "image_id '11' is not a 64-bit integer"),
+        ([1, 2], "is not an object"),
     ],
 )
 def test_bad_item_is_named(tmp_path: Path, item: Any, message: str) -> None:

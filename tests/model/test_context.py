@@ -69,7 +69,9 @@ def test_context_without_regions():
     model = model_of("fpn").eval()
     maps = model.region_maps(model.maps(batch_of()))
     empty = torch.zeros(0, 4)
-    assert [len(d.boxes) for d in model.roi_stage.detect(maps, [empty, empty], SIZES, ORIGINAL)] == [0, 0]
+    stage, regions = model.roi_stage, [empty, empty]
+    found = stage.select(*stage(maps, regions, SIZES), regions, SIZES, ORIGINAL)
+    assert [len(d.boxes) for d in found] == [0, 0]
     assert len(model.roi_stage.features(maps, [empty, BOXES[1]], SIZES)) == 1
 
 

@@ -5,21 +5,18 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 
 from detection import checkpoint
 from detection.cli.main import main
 from detection.config.schema import Config
 from detection.data.index import AnnotationIndex
 from detection.evaluation.results import ground_truth
-from detection.loading.datasets import find_data, load_split
-from detection.loading.detectors import load_detector
+from detection.loading.datasets import find_data
 from detection.report.analysis import analyse
 from detection.report.missed import CAUSES, Passage
 from detection.report.suspects import suspects
 from detection.report.thresholds import at_cost, best, curve
-from detection.report.traced import Traced, run_traced
-from detection.training.validation import evaluate_detector
+from detection.report.traced import Traced
 
 SEEN = Passage(None, 0.9, 0, 0.1, 1)
 
@@ -152,13 +149,19 @@ def run(trained, tmp_path_factory):
     return folder
 
 
-def test_traced_detections_are_those_of_evaluation(run):
-    detector, config = load_detector(run / "best.pt", torch.device("cpu"))
-    index, _ = load_split(config, "val", detector.class_names)
-    expected = evaluate_detector(detector, index, config).results
-    found = run_traced(detector, index, config).results
-    assert [(r["image_id"], r["category_id"]) for r in found] == [(r["image_id"], r["category_id"]) for r in expected]
-    assert [r["score"] for r in found] == pytest.approx([r["score"] for r in expected], abs=1e-5)
+def test_evaluate_writes_the_report_of_its_one_pass(run, tmp_path, capsys):
+    words = ["evaluate", f"--checkpoint={run / 'best.pt'}", "--device=cpu", "--workers=0"]
+    assert main([*words, f"--output={tmp_path / 'plain'}", "--no-report"]) == 0
+    assert not (tmp_path / "plain" / "report").exists()
+    assert main([*words, f"--output={tmp_path / 'told'}"]) == 0
+    assert "missed at the thresholds" in capsys.readouterr().out
+    plain, told = ((tmp_path / name / "predictions.json").read_bytes() for name in ("plain", "told"))
+    assert plain == told
+    assert main(["report", str(run), "--device=cpu", f"--output={tmp_path / 'report'}"]) == 0
+    own, other = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("told/report", "report"))
+    assert {k: v for k, v in own.items() if k not in ("command", "title")} == {
+        k: v for k, v in other.items() if k not in ("command", "title")
+    }
 
 
 def test_a_report_from_the_command_line(run, capsys):

@@ -8,9 +8,9 @@ from functools import cache
 
 import pytest
 from command_effects import EFFECTS
+from option_names import options_of
 from seen import fresh, see
 
-from detection.cli.arguments import Parser
 from detection.cli.main import COMMANDS, EXPERIMENTS, main
 
 WITH_CONFIG = ("train", "pretrain")
@@ -18,25 +18,6 @@ WITH_CONFIG = ("train", "pretrain")
 
 ELSEWHERE = {"prepare-data": "tests/data/test_archives.py", "reproduce": "tests/experiments/test_reproduction.py"}
 """Commands that need a network or minutes, and the tests of their options."""
-
-
-class Parsed(Exception):
-    pass
-
-
-def options_of(command, monkeypatch):
-    """The option strings of a command, positional ones by their names."""
-    found = []
-
-    def stop(parser, *_):
-        found.extend(action.option_strings[0] if action.option_strings else action.dest for action in parser._actions)
-        raise Parsed
-
-    monkeypatch.setattr(Parser, "parse_args", stop)
-    monkeypatch.setattr(Parser, "parse_known_args", stop)
-    with pytest.raises(Parsed):
-        main([command])
-    return set(found) - {"-h"}
 
 
 @pytest.mark.parametrize("command", sorted({*COMMANDS, *EXPERIMENTS} - {*WITH_CONFIG, *ELSEWHERE}))

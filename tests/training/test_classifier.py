@@ -137,7 +137,7 @@ def test_a_resumed_run_says_which_settings_are_others(config, capsys):
     pretrain(config("--train.iterations=1", "--resume=true"))
     assert "other settings" not in capsys.readouterr().out
     pretrain(config("--train.iterations=2", "--train.lr=0.05", "--resume=true"))
-    assert "before: train.iterations 1 -> 2, train.lr 0.1 -> 0.05" in capsys.readouterr().out
+    assert "with changed settings: train.iterations 1 -> 2, train.lr 0.1 -> 0.05" in capsys.readouterr().out
 
 
 def test_momentum_and_decays_that_change_on_resume_move_the_weights(config, tmp_path):

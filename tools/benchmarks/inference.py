@@ -100,7 +100,7 @@ def against_torchvision(data: str | None, device: str, rounds: int, keep: bool) 
     expected = peer([image])[0]
     for name, run in sides.items():
         if not name.startswith(("torchvision", "mayaku")):
-            notes[name] = _same(expected, run()[0]) if "int8" not in name else "accuracy: see the README"
+            notes[name] = _same(expected, run()[0]) if "int8" not in name else "accuracy: docs/speed.md"
     table = Table(PEER)
     table.add(WORK, alternate(sides, rounds), notes)
     return table
