@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from detection.counted import counted
+from detection.data.image import image_size
 from detection.data.index import AnnotationIndex
 from detection.data.locate import LocatedDataset
 from detection.doctor.classes import united
 from detection.doctor.copies import unions
-from detection.doctor.examine import read_parts
+from detection.doctor.examine import read_parts, upright
 from detection.doctor.folders import WRITERS, Parts, appearing_whole, refuse_place
 from detection.errors import InputError
 
@@ -51,6 +52,8 @@ def whole_parts(source: LocatedDataset) -> tuple[Parts, dict[str, list[str]], li
                 f"{split}: left out {counted(int((~there).sum()), 'image')} without a file; the first: {first}"
             )
             parts[split] = index.select_images(np.flatnonzero(there))
+    parts, turned = upright(parts, image_size)
+    found += turned
     flawed = [item.text for rule, item in found if rule == "structure"]
     if flawed:
         lines.append(f"{len(flawed)} items cannot be read, left out; the first: {flawed[0]}")
