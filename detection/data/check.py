@@ -113,8 +113,8 @@ def turned_upright(index: AnnotationIndex, wrong_size: dict[int, str]) -> tuple[
         sizes[row] = width, height
     first = index.file_names[next(iter(turned))].decode()
     return replace(index, xywh=xywh, sizes=sizes), [
-        f"{counted(len(turned), 'image')} that EXIF turns by a quarter: the annotated size is the stored picture's, so the "
-        f"boxes were turned with it (the first: {first})"
+        f"{counted(len(turned), 'image')} that EXIF turns by a quarter: the annotated size is the stored picture's, so "
+        f"the boxes were turned with it (the first: {first})"
     ]
 
 
