@@ -83,6 +83,8 @@ def locate(path: Path, format: str = "auto", images: Path | None = None) -> Loca
         raise InputError(f"unknown data format {format!r}; it can be auto, {', '.join(KNOWN)}")
     if not os.path.exists(path):  # Path.exists raises for names that no file system takes
         raise InputError(f"{path}: there is no such file or folder; give the path of a dataset")
+    if not path.is_file() and not path.is_dir():
+        raise InputError(f"{path}: is a pipe or device; give the path of a dataset")
     if images is not None and not os.path.isdir(images):
         raise InputError(f"{images}: there is no such image folder; correct the path")
     given, path = path, _inside(unpacked(path))
