@@ -94,5 +94,5 @@ def _write_all(folder: Path, examination: Examination) -> None:
     _write_json(folder / "check.json", examination)
     for name, content in pictures.items():
         write_atomically(folder / name, content)
-    write_atomically(folder / "check.html", html(examination, list(pictures)).encode())
+    write_atomically(folder / "check.html", html(examination, pictures["histograms.png"]).encode())
     print(f"\nwrote check.json, check.html, {' and '.join(pictures)} into {folder}")
