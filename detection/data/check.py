@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from detection.counted import counted
 from detection.data.image import Size, boxes_upright, image_size, orientation_of, read_image
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
+from detection.files.chunks import in_threads
 from detection.progress import track
 
 MIN_SIDE = 1e-3
@@ -163,14 +163,13 @@ def _unreadable_images(
             return str(error).removeprefix(f"{index.path(row)}: ")
 
     unreadable, wrong_size = {}, {}
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        looked = track(pool.map(size_of, rows.tolist()), "checking images", len(rows))
-        for row, size in zip(rows.tolist(), looked, strict=True):
-            height, width = index.sizes[row].tolist()
-            if isinstance(size, str):
-                unreadable[row] = f"is broken: {size}"
-            elif size != (height, width):
-                wrong_size[row] = f"is {size[1]}x{size[0]} but annotated as {width}x{height}"
+    looked = track(in_threads(size_of, rows.tolist()), "checking images", len(rows))
+    for row, size in zip(rows.tolist(), looked, strict=True):
+        height, width = index.sizes[row].tolist()
+        if isinstance(size, str):
+            unreadable[row] = f"is broken: {size}"
+        elif size != (height, width):
+            wrong_size[row] = f"is {size[1]}x{size[0]} but annotated as {width}x{height}"
     return {"image unreadable": unreadable, "image size": wrong_size}
 
 

@@ -14,11 +14,13 @@ from detection.files.decode import (
     decoding,
     has_wide_colour,
     has_wide_grey,
+    largest_image,
     narrowed,
     open_image,
     to_rgb,
     wide_colour,
 )
+from detection.files.headers import plain_size
 
 Size = tuple[int, int]
 """(height, width) in pixels; the same as in records.py, without importing torch."""
@@ -113,6 +115,9 @@ def _decode_jpeg(source: Path | bytes) -> np.ndarray | None:
 
 def image_size(path: Path) -> Size:
     """(height, width) of the upright image, from the header alone. Raises InputError like `read_image`."""
+    known = plain_size(path)
+    if known is not None and known[0] * known[1] <= largest_image():
+        return known
     with decoding(str(path)), open_image(path) as image:
         return upright_size(image)
 

@@ -60,13 +60,18 @@ def open_image(encoded: Path | bytes) -> Image.Image:
     if not isinstance(encoded, bytes) and not stat.S_ISREG(os.stat(encoded).st_mode):
         raise InputError("the image cannot be decoded (not a file); replace or remove it")
     picture = _opened(encoded)
-    limit = min(Image.MAX_IMAGE_PIXELS or MAX_PIXELS, MAX_PIXELS)
+    limit = largest_image()
     if picture.width * picture.height > limit:
         picture.close()
         raise Image.DecompressionBombError(f"{picture.width}x{picture.height} is over {limit} pixels")
     if picture.format == "TIFF" and getattr(picture, "is_animated", False):
         _refuse_pages(picture)
     return picture
+
+
+def largest_image() -> int:
+    """Pixels of the largest image that is opened."""
+    return min(Image.MAX_IMAGE_PIXELS or MAX_PIXELS, MAX_PIXELS)
 
 
 def _opened(encoded: Path | bytes) -> Image.Image:
