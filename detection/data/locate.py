@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from detection.data.coco import read_coco
-from detection.data.download import unpacked
+from detection.data.download import unpacked, unpacked_shards
 from detection.data.flaws import Report
 from detection.data.formats.json_files import json_kind
 from detection.data.index import AnnotationIndex
@@ -94,6 +94,10 @@ def locate(path: Path, format: str = "auto", images: Path | None = None) -> Loca
         if splits:
             return LocatedDataset(name, path, splits, None if images is None else Path(images), told)
     survey, layout = look(path, format)
+    shards = unpacked_shards(path, survey) if layout is None else None
+    if shards is not None:
+        found = locate(shards, format, images)
+        return replace(found, found="; ".join(filter(None, (f"unpacked {path} into {shards}", found.found))))
     if layout is None:
         wanted = LOOKED_FOR.values() if format == "auto" else [LOOKED_FOR.get(format, f"files of {format}")]
         there = what_is_there(survey)
