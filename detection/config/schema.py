@@ -39,7 +39,7 @@ class DatasetConfig:
     val: str | None = "val"
     """split for validation; where the data has none of this name, `val_fraction` of the training split is held out"""
     images: str | None = None
-    """folder of the images, where it is not beside the annotations"""
+    """folder of the images, here or at an address, where it is not beside the annotations"""
     val_fraction: float = ranged(0.2, "(0, 1)")
     """share of the images held out when there is no validation split"""
     val_salt: int | None = None
@@ -229,7 +229,8 @@ class Config:
     """One experiment."""
 
     data: str | None = None
-    """dataset: a folder or annotation file (COCO JSON, PASCAL VOC, YOLO), or `shapes`, the embedded one"""
+    """dataset: a folder, annotation file or archive, here or at an address such as s3://..., or `shapes`, the embedded
+    one"""
     output: str = "runs/train"
     """folder of everything a run writes"""
     device: str = "auto"

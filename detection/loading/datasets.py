@@ -13,6 +13,7 @@ from detection.data.classes import ClassChoice, tell_alike
 from detection.data.hold_out import hold_out
 from detection.data.index import AnnotationIndex
 from detection.data.locate import LocatedDataset, locate
+from detection.data.remote import is_remote, local_copy
 from detection.data.shapes import default_cache, write_shapes
 from detection.errors import InputError
 
@@ -37,8 +38,13 @@ def find_data(config: Config) -> LocatedDataset:
         raise InputError("data: give --data PATH (COCO JSON, PASCAL VOC or YOLO), or --data shapes to try it out")
     if config.data == "shapes":
         return locate(write_shapes(default_cache() / "shapes", SHAPES_TRAIN, SHAPES_VAL, SHAPES_SIZE))
-    images = None if config.dataset.images is None else Path(config.dataset.images)
-    return locate(Path(config.data), config.dataset.format, images)
+    images = None if config.dataset.images is None else _here(config.dataset.images)
+    return locate(_here(config.data), config.dataset.format, images)
+
+
+def _here(place: str) -> Path:
+    """A path, or the copy in the cache of what an address leads to."""
+    return local_copy(place, default_cache()) if is_remote(place) else Path(place)
 
 
 def load_splits(config: Config) -> Splits:

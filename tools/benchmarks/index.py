@@ -186,11 +186,11 @@ def _times(table: Table, name: str) -> str:
 
 
 def measure(images: int, objects: int, rounds: int, command: list[str]) -> Report:
-    with annotation_file(images, objects) as path:
+    with annotation_file(images, objects) as path, tempfile.TemporaryDirectory() as others:
         size = os.path.getsize(path) / 1e6
         table = Table("torchvision", unit="s")
         sides: dict[str, Callable[[], Any]] = {name: lambda side=side: side(path) for name, side in SIDES.items()}  # type: ignore[misc]
-        for name, place in write_others(path, path.parent / "others").items():
+        for name, place in write_others(path, Path(others)).items():
             sides[f"toolkit, {name}"] = lambda place=place: locate(place).read("train")  # type: ignore[misc]
         table.add("load", alternate(sides, rounds))
         owned = {name: in_fresh_process(growth, name, path) for name in SIDES}
