@@ -9,7 +9,7 @@ Conventions, here and everywhere:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -32,11 +32,16 @@ class Target:
 
     boxes: (N, 4) float32; labels: (N,) int64; ignored: (M, 4) float32, regions (COCO crowds, VOC difficult objects)
     that are neither objects to learn nor background to sample.
+
+    unjudged: (U,) int64, classes that were not annotated here: a region without an object may be one of them.
+    background: whether an anchor that meets no object teaches the RPN that there is none.
     """
 
     boxes: Tensor
     labels: Tensor
     ignored: Tensor
+    unjudged: Tensor | None = None
+    background: bool = True
 
     def __post_init__(self) -> None:
         _check_boxes(self.boxes, "Target")
@@ -47,10 +52,14 @@ class Target:
             )
 
     def to(self, device: torch.device) -> Target:
-        return Target(*(to_device(t, device) for t in (self.boxes, self.labels, self.ignored)))
+        return self._with(lambda tensor: to_device(tensor, device))
 
     def pin_memory(self) -> Target:
-        return Target(*(t.pin_memory() for t in (self.boxes, self.labels, self.ignored)))
+        return self._with(Tensor.pin_memory)
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> Target:
+        unjudged = None if self.unjudged is None else change(self.unjudged)
+        return Target(change(self.boxes), change(self.labels), change(self.ignored), unjudged, self.background)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ COMPARE = "{run} {second} --resamples=10 --output={out}"
 CLASSIFY = "{classifier}/best.pt --output={out}/errors.json --workers=0"
 LOOK = "{classifier}/best.pt --workers=0 --results={out}"
 CONVERT = "--data={data} --to=yolo {out}/data"
+SPLIT = "0.5 0.5 --data={data} --output={out}/data"
+MERGE = "{data} {other} --output={out}/data"
 REPORT = "{run} --workers=0 --output={out}"
 KEEP = "{own} --workers=0"
 NETS = "cifar_plain8 cifar_resnet8"
@@ -191,6 +193,21 @@ EFFECTS = {
         "--to": Other(CONVERT, CONVERT.replace("yolo", "voc"), "names"),
         "--format": more(CONVERT, "--format=yolo", shows="status"),
         "--images": more(CONVERT, "--images={classes}/train", shows="told"),
+    },
+    "split": {
+        "shares": Other(SPLIT, SPLIT.replace("0.5 0.5", "0.4 0.3 0.3"), "names"),
+        "--data": Other(SPLIT, SPLIT.replace("{data}", "{other}"), "names"),
+        "--group": more(SPLIT, "--group=^(train|val)", shows="told"),
+        "--seed": more(SPLIT, "--seed=1", shows="names"),
+        "--output": Other(SPLIT, SPLIT.replace("{out}", "{out}/deeper"), "names"),
+        "--to": more(SPLIT, "--to=voc", shows="names"),
+        "--format": more(SPLIT, "--format=yolo", shows="status"),
+        "--images": more(SPLIT, "--images={classes}/train", shows="status"),
+    },
+    "merge": {
+        "datasets": Other(MERGE, MERGE.replace("{other}", "{grey}"), "told"),
+        "--output": Other(MERGE, MERGE.replace("{out}", "{out}/deeper"), "names"),
+        "--to": more(MERGE, "--to=voc", shows="names"),
     },
     "degradation": {
         "--nets": more(DEGRADE, f"--nets {NETS}", "--nets cifar_plain8", shows="degradation.md"),

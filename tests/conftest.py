@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,3 +98,21 @@ def pretrained(classes: Path, small: list[str], tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("pretrained") / "run"
     assert main(["pretrain", *small, f"--data={classes}", f"--output={folder}"]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's chromium, driven by selenium; tests that need it skip where it is absent."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium (the extra `dev`) is not installed")
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("no chromium with chromedriver; Debian has both: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--force-dark-mode=0"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService(executable_path=driver)
+    opened = webdriver.Chrome(options=options, service=service)
+    yield opened
+    opened.quit()

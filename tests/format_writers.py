@@ -160,7 +160,43 @@ def wider(root: Path, data: Things) -> None:
     save(root / "wider_face_split/wider_face_train_bbx_gt.txt", text)
 
 
+def coco(root: Path, data: Things) -> None:
+    images = [{"id": 90 - k, "file_name": f"{s}.png", "width": WIDTH, "height": HEIGHT} for k, s in enumerate(data)]
+    numbers = {"cat": 7, "dog": 3}
+    annotations = [
+        {"id": k, "image_id": 90 - list(data).index(s), "category_id": numbers[n], "bbox": b, "area": b[2] * b[3]}
+        for k, (s, n, b) in enumerate(each(data))
+    ]
+    categories = [{"id": number, "name": name} for name, number in numbers.items()]
+    save(root / "made.json", {"images": images, "annotations": annotations, "categories": categories})
+
+
+def voc(root: Path, data: Things) -> None:
+    """Corners count from 1, and the far one is the last pixel inside."""
+    for stem, things in data.items():
+        text = f"<annotation><filename>{stem}.png</filename>"
+        text += f"<size><width>{WIDTH}</width><height>{HEIGHT}</height><depth>3</depth></size>"
+        for name, (x, y, w, h) in things:
+            corners_of = f"<xmax>{x + w}</xmax><ymin>{y + 1}</ymin><ymax>{y + h}</ymax><xmin>{x + 1}</xmin>"
+            text += f"<object><name>{name}</name><pose>Left</pose><bndbox>{corners_of}</bndbox></object>"
+        save(root / "xml" / f"{stem}.xml", text + "</annotation>")
+
+
+def yolo(root: Path, data: Things) -> None:
+    """The second file has a row of an outline besides, where it has a box at all: the corners of its last."""
+    for number, (stem, things) in enumerate(data.items()):
+        lines = []
+        for place, (name, (x, y, w, h)) in enumerate(things):
+            centre = [(x + w / 2) / WIDTH, (y + h / 2) / HEIGHT, w / WIDTH, h / HEIGHT]
+            outline = [x / WIDTH, y / HEIGHT, (x + w) / WIDTH, y / HEIGHT, (x + w) / WIDTH, (y + h) / HEIGHT]
+            values = outline if number and place == len(things) - 1 else centre
+            lines.append(f"{['cat', 'dog'].index(name)} {' '.join(f'{value:.9f}' for value in values)}\r\n")
+        save(root / "img" / f"{stem}.txt", "".join(lines))
+    save(root / "img" / "classes.txt", "cat\ndog\n")
+
+
 WRITERS: list[Writer] = [
+    coco, voc, yolo,
     csv_of_tensorflow, csv_of_retinanet, csv_with_semicolons, csv_of_open_images, labelme, createml, via, label_studio,
     label_studio_min, cvat, huggingface, supervisely, datumaro, wider,
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+from pathlib import Path
 from typing import NoReturn
 
 from detection.errors import InputError
@@ -33,6 +34,19 @@ def refuse_unused(parser: Parser, args: argparse.Namespace, names: str, because:
     for action in parser._actions:
         if action.dest in names.split() and getattr(args, action.dest) != action.default:
             raise InputError(f"{action.option_strings[-1]}: has no effect {because}; leave it out")
+
+
+def add_format(parser: Parser, default: str | None = "auto") -> None:
+    """--format, with every format that is read. default: None where a checkpoint or run says it else."""
+    from detection.config.schema import FORMATS
+
+    parser.add_argument("--format", choices=FORMATS, default=default, help="format of the annotations")
+
+
+def add_copy(parser: Parser) -> None:
+    """--output and --to of the commands that write a new dataset."""
+    parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="new folder for the dataset")
+    parser.add_argument("--to", choices=["coco", "voc", "yolo"], help="format to write; default as it is, or COCO")
 
 
 def at_least(lowest: int) -> type:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detection.cli.arguments import Parser
+from detection.cli.arguments import Parser, add_format
 from detection.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ def main(arguments: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser("frcnn check-data", DESCRIPTION)
     parser.add_argument("--data", required=True, help="dataset: a folder or annotation file, or `shapes`")
-    parser.add_argument(
-        "--format", choices=["auto", "coco", "voc", "yolo"], default="auto", help="format of the annotations"
-    )
+    add_format(parser)
     parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
     parser.add_argument("--quick", action="store_true", help="read image headers only: no broken pixels, no copies")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all findings as JSON")
@@ -96,5 +94,5 @@ def _write_all(folder: Path, examination: Examination) -> None:
     _write_json(folder / "check.json", examination)
     for name, content in pictures.items():
         write_atomically(folder / name, content)
-    write_atomically(folder / "check.html", html(examination, list(pictures)).encode())
+    write_atomically(folder / "check.html", html(examination, pictures["histograms.png"]).encode())
     print(f"\nwrote check.json, check.html, {' and '.join(pictures)} into {folder}")

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from detection.cli.arguments import Parser, at_least, refuse_unused
+from detection.cli.arguments import Parser, add_format, at_least, refuse_unused
 from detection.errors import InputError
 
 DESCRIPTION = """AP of runs and of files of predictions on one dataset, side by side: differences to the first,
@@ -52,7 +52,7 @@ def _parser() -> Parser:
     parser.add_argument("runs", nargs="+", help="folders that `frcnn train` wrote, or JSON in COCO's result format")
     parser.add_argument("--data", help="dataset: a folder or annotation file; default that of the runs")
     parser.add_argument("--split", help="split of it; default the runs' validation split")
-    parser.add_argument("--format", choices=["auto", "coco", "voc", "yolo"], help="format of the annotations")
+    add_format(parser, None)
     parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
     parser.add_argument("--metric", choices=["coco", "voc"], default="coco", help="COCO's AP, or VOC's two")
     parser.add_argument("--paper", type=int, help="also the rows of this table of the ResNet paper, 7 to 12")

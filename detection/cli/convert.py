@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from detection.cli.arguments import Parser
+from detection.cli.arguments import Parser, add_format
 
 DESCRIPTION = """Write a dataset, of any format that is read, as COCO, PASCAL VOC or YOLO into a new folder: all splits,
 with their images as hard links where the file system has them, else as copies. What the format has no word for, and
@@ -28,12 +28,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> Parser:
-    from detection.data.locate import KNOWN
-
     parser = Parser("frcnn convert", DESCRIPTION)
     parser.add_argument("output", type=Path, help="new folder for the converted dataset")
     parser.add_argument("--data", required=True, help="dataset: a folder, annotation file or archive, or `shapes`")
     parser.add_argument("--to", required=True, choices=["coco", "voc", "yolo"], help="format to write")
-    parser.add_argument("--format", choices=["auto", *KNOWN], default="auto", help="format of the annotations")
+    add_format(parser)
     parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
     return parser

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detection.cli.arguments import Parser, at_least, refuse_unused
+from detection.cli.arguments import Parser, add_format, at_least, refuse_unused
 from detection.cli.testing import (
     add_running,
     add_testing,
@@ -66,7 +66,7 @@ def _parser() -> Parser:
     parser.add_argument("--predictions", type=Path, help="JSON in COCO's result format")
     parser.add_argument("--data", help="dataset: a folder or annotation file, or `shapes`")
     parser.add_argument("--split", help="split of it; default the validation split")
-    parser.add_argument("--format", choices=["auto", "coco", "voc", "yolo"], help="format of the annotations")
+    add_format(parser, None)
     parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
     parser.add_argument(
         "--invalid", choices=["error", "skip"], help="invalid images and boxes: stop, or leave them out"

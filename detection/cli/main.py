@@ -21,6 +21,8 @@ COMMANDS = {
     "export": "a detector for OpenVINO (also int8) or ONNX Runtime",
     "predict": "detect objects in images; write JSON and pictures",
     "convert": "your dataset as COCO, PASCAL VOC or YOLO",
+    "split": "your dataset in new parts: train, val and test",
+    "merge": "several datasets as one",
     "configs": "the configs that come with the toolkit",
     "prepare-data": "fetch and lay out PASCAL VOC and COCO",
     "reproduce": "the detection tables of the ResNet paper",

@@ -6,7 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
-from detection.cli.arguments import Parser, at_least
+from detection.cli.arguments import Parser, add_format, at_least
 
 DESCRIPTION = """Look into a detector on a split of its data: AP with intervals, the best score threshold of each class,
 kinds of errors, why each object was missed (anchors, proposals, classes, boxes, suppression, threshold) and what would
@@ -44,7 +44,7 @@ def _parser() -> Parser:
     parser.add_argument("run", type=Path, help="folder that `frcnn train` wrote, or a checkpoint")
     parser.add_argument("--data", help="dataset: a folder or annotation file; default that of the run")
     parser.add_argument("--split", help="split of it; default the run's validation split")
-    parser.add_argument("--format", choices=["auto", "coco", "voc", "yolo"], help="format of the annotations")
+    add_format(parser, None)
     parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
     parser.add_argument(
         "--invalid", choices=["error", "skip"], help="invalid images and boxes: stop, or leave them out"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from detection.cli.arguments import Parser, refuse_unused
+from detection.cli.arguments import Parser, add_format, refuse_unused
 from detection.counted import counted
 from detection.errors import InputError
 
@@ -34,9 +34,7 @@ def _parser() -> Parser:
     parser.add_argument("--predictions", type=Path, required=True, help="JSON in COCO's result format")
     parser.add_argument("--data", required=True, help="dataset that was detected on: a folder or annotation file")
     parser.add_argument("--split", help="split of it; default test where there is one, else the only one")
-    parser.add_argument(
-        "--format", choices=["auto", "coco", "voc", "yolo"], default="auto", help="format of the annotations"
-    )
+    add_format(parser)
     parser.add_argument("--kind", choices=["voc", "coco"], required=True, help="whose server")
     parser.add_argument(
         "--competition", choices=["comp3", "comp4"], default="comp4", help="VOC: comp4 with outside data"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +22,22 @@ _BOTH = {
     "workers": "input.workers",
 }
 SHORT: dict[type, dict[str, str]] = {
-    Config: {**_BOTH, "model": "model.architecture", "backbone": "model.backbone", "weights": "model.weights"},
+    Config: {
+        **_BOTH,
+        "model": "model.architecture",
+        "backbone": "model.backbone",
+        "weights": "model.weights",
+        "classes": "dataset.classes",
+        "merge": "dataset.merge",
+        "single-class": "dataset.single_class",
+        "unlabelled": "dataset.unlabelled",
+    },
     PretrainConfig: {**_BOTH, "model": "net.name", "weights": "net.weights"},
 }
 """Short name of an option -> the setting."""
+
+LISTED = ("dataset.classes", "dataset.merge")
+"""Settings that are lists of names, which may be given with commas between."""
 
 TEXTS = ("help", "help-all", "print-config")
 """Options without a value, which ask for a text."""
@@ -198,4 +211,6 @@ def _settings(key: str, value: str | None) -> dict[str, str]:
         return sizes(value)
     if key == "resume" and value.lower() not in ("true", "false", "yes", "no", "on", "off"):
         return {"resume": "true", "output": value}
+    if key in LISTED and not value.lstrip().startswith("[") and value != "null":
+        return {key: json.dumps([name.strip() for name in value.split(",")], ensure_ascii=False)}
     return {key: value}

@@ -31,6 +31,9 @@ FIRST = {
     "device": "NAME",
     "workers": "N",
     "resume": "[FOLDER]",
+    "classes": "A,B",
+    "merge": "A=B,C=B",
+    "single-class": "",
 }
 """Options that everyone types -> what stands for their value."""
 

@@ -37,8 +37,14 @@ _TRAIN = _table(
 
 DETECTOR: dict[str, Change] = {
     **_RUN,
-    # Those that are refused move images between training and validation.
-    **_below("dataset", _table(used="format images invalid repeat_factor", refused="train val val_fraction val_salt")),
+    # Those that are refused move images between training and validation, or give the network other classes.
+    **_below(
+        "dataset",
+        _table(
+            used="format images invalid unlabelled repeat_factor",
+            refused="train val val_fraction val_salt classes merge single_class",
+        ),
+    ),
     **_below(
         "input",
         _table(

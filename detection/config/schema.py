@@ -7,7 +7,7 @@ settings are checked in `validate.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from detection.config.ranges import ranged
 from detection.config.training import TrainConfig
@@ -39,7 +39,7 @@ class DatasetConfig:
     val: str | None = "val"
     """split for validation; where the data has none of this name, `val_fraction` of the training split is held out"""
     images: str | None = None
-    """folder of the images, where it is not beside the annotations"""
+    """folder of the images, here or at an address, where it is not beside the annotations"""
     val_fraction: float = ranged(0.2, "(0, 1)")
     """share of the images held out when there is no validation split"""
     val_salt: int | None = None
@@ -49,6 +49,19 @@ class DatasetConfig:
     et al. 2019); 0: every image once an epoch"""
     invalid: Literal["error", "skip"] = "error"
     """a bad image or box: stop, or leave it out, count it and say so"""
+    classes: list[str] | None = None
+    """classes to learn, in this order; objects of others are background; default all"""
+    merge: list[str] = field(default_factory=list)
+    """`car=vehicle` each: objects of the first class are counted as the second, which may be new"""
+    single_class: bool = False
+    """all objects are of one class, called object"""
+    unlabelled: str | None = None
+    """file of images on which some classes were not annotated, JSON {image: [class, ...]} or rows of image,class,...;
+    these classes are neither taught as background there nor scored"""
+
+
+FORMATS: tuple[str, ...] = get_args(get_type_hints(DatasetConfig)["format"])
+"""auto, and the formats that are read"""
 
 
 @dataclass
@@ -229,7 +242,8 @@ class Config:
     """One experiment."""
 
     data: str | None = None
-    """dataset: a folder or annotation file (COCO JSON, PASCAL VOC, YOLO), or `shapes`, the embedded one"""
+    """dataset: a folder, annotation file or archive, here or at an address such as s3://..., or `shapes`, the embedded
+    one"""
     output: str = "runs/train"
     """folder of everything a run writes"""
     device: str = "auto"

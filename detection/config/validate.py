@@ -5,7 +5,7 @@ from __future__ import annotations
 from detection.config.duration import seconds_of
 from detection.config.pretrain import PretrainConfig
 from detection.config.ranges import check_ranges
-from detection.config.schema import Config, InputConfig, ModelConfig
+from detection.config.schema import Config, DatasetConfig, InputConfig, ModelConfig
 from detection.config.training import TrainConfig
 from detection.errors import InputError
 
@@ -18,6 +18,7 @@ def validate(config: Config) -> None:
     _train(config.train, config.dataset.val)
     _alternating(config)
     _input(config.input)
+    _dataset(config.dataset)
 
 
 def validate_pretrain(config: PretrainConfig) -> None:
@@ -47,6 +48,16 @@ def validate_pretrain(config: PretrainConfig) -> None:
         train.warmup,
         "must be 0 where train.warmup_error ends the warm-up",
     )
+
+
+def _dataset(dataset: DatasetConfig) -> None:
+    for pair in dataset.merge:
+        parts = [part.strip() for part in pair.rpartition("=")[::2]]
+        _require(all(parts), "dataset.merge", pair, "must be CLASS=OTHER, such as car=vehicle")
+    names = dataset.classes
+    if names is not None:
+        whole = bool(names) and all(name.strip() for name in names) and len(set(names)) == len(names)
+        _require(whole, "dataset.classes", names, "must be one or more names, each once")
 
 
 def _input(sizes: InputConfig) -> None:

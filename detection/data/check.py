@@ -16,15 +16,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from detection.counted import counted
-from detection.data.image import Size, image_size, read_image
+from detection.data.image import Size, boxes_upright, image_size, orientation_of, read_image
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
+from detection.files.chunks import in_threads
 from detection.progress import track
 
 MIN_SIDE = 1e-3
@@ -57,12 +58,14 @@ def check_index(
         raise InputError(f"{index.source}: {CORNERS}; write x y width height, as COCO has it")
     if absurd := misread(index):
         raise InputError(f"{index.source}: {absurd}; check the format: the files are probably not read as intended")
-    flaws = find_flaws(index, _decoded_size if decode else image_size)
+    flaws = image_flaws(index, _decoded_size if decode else image_size)
+    index, turned = turned_upright(index, flaws["image size"])
+    flaws |= _box_complaints(index)
     if policy == "error":
         _raise_first(index, flaws)
-        return index, []
+        return index, turned
     kept, outside = leave_out(index, flaws)
-    report = _report(index, flaws, outside)
+    report = [*turned, *_report(index, flaws, outside)]
     _refuse_empty(kept, " once flawed ones are left out: " + "; ".join(report) if report else "", needs_objects)
     return kept, report
 
@@ -70,16 +73,49 @@ def check_index(
 def find_flaws(index: AnnotationIndex, look: Callable[[Path], Size]) -> dict[str, dict[int, str]]:
     """Rule -> row of an image or annotation -> what is wrong with it. `look` opens an image and tells its upright
     (height, width), or raises InputError; it is called by several threads."""
+    return image_flaws(index, look) | _box_complaints(index)
+
+
+def image_flaws(index: AnnotationIndex, look: Callable[[Path], Size]) -> dict[str, dict[int, str]]:
+    """Those of the images alone."""
     flaws = _missing_images(index)
     present = np.array([i for i in range(len(index)) if i not in flaws["image missing"]], dtype=np.int64)
-    flaws |= _unreadable_images(index, present, look)
+    return flaws | _unreadable_images(index, present, look)
+
+
+def _box_complaints(index: AnnotationIndex) -> dict[str, dict[int, str]]:
     empty, beyond, _ = box_flaws(index)
-    flaws["empty box"] = {row: f"is empty: {_box(index, row)}" for row in np.flatnonzero(empty).tolist()}
-    flaws["box outside"] = {
-        row: f"sticks out of the image of {_size(index, row)}: {_box(index, row)}"
-        for row in np.flatnonzero(beyond).tolist()
+    return {
+        "empty box": {row: f"is empty: {_box(index, row)}" for row in np.flatnonzero(empty).tolist()},
+        "box outside": {
+            row: f"sticks out of the image of {_size(index, row)}: {_box(index, row)}"
+            for row in np.flatnonzero(beyond).tolist()
+        },
     }
-    return flaws
+
+
+def turned_upright(index: AnnotationIndex, wrong_size: dict[int, str]) -> tuple[AnnotationIndex, list[str]]:
+    """The index with the boxes of images that EXIF turns by a quarter, and that were annotated as they are stored,
+    turned along with them; and a line that says so. wrong_size: rows whose size is another than annotated, from which
+    these are taken out: that the annotated size is the stored picture's shows which frame was meant."""
+    turned = {}
+    for row in wrong_size:
+        orientation, size = orientation_of(index.path(row)), tuple(index.sizes[row].tolist())
+        if orientation >= 5 and image_size(index.path(row)) == size[::-1]:
+            turned[row] = orientation
+    if not turned:
+        return index, []
+    xywh, sizes = index.xywh.copy(), index.sizes.copy()
+    for row, orientation in turned.items():
+        del wrong_size[row]
+        height, width = sizes[row].tolist()
+        xywh[index.rows(row)] = boxes_upright(xywh[index.rows(row)], (height, width), orientation)
+        sizes[row] = width, height
+    first = index.file_names[next(iter(turned))].decode()
+    return replace(index, xywh=xywh, sizes=sizes), [
+        f"{counted(len(turned), 'image')} that EXIF turns by a quarter: the annotated size is the stored picture's, so "
+        f"the boxes were turned with it (the first: {first})"
+    ]
 
 
 def leave_out(index: AnnotationIndex, flaws: dict[str, dict[int, str]]) -> tuple[AnnotationIndex, int]:
@@ -127,15 +163,13 @@ def _unreadable_images(
             return str(error).removeprefix(f"{index.path(row)}: ")
 
     unreadable, wrong_size = {}, {}
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        looked = track(pool.map(size_of, rows.tolist()), "checking images", len(rows))
-        for row, size in zip(rows.tolist(), looked, strict=True):
-            height, width = index.sizes[row].tolist()
-            if isinstance(size, str):
-                unreadable[row] = f"is broken: {size}"
-            elif size != (height, width):
-                turned = ", it is turned by its EXIF orientation" if size == (width, height) else ""
-                wrong_size[row] = f"is {size[1]}x{size[0]} but annotated as {width}x{height}{turned}"
+    looked = track(in_threads(size_of, rows.tolist()), "checking images", len(rows))
+    for row, size in zip(rows.tolist(), looked, strict=True):
+        height, width = index.sizes[row].tolist()
+        if isinstance(size, str):
+            unreadable[row] = f"is broken: {size}"
+        elif size != (height, width):
+            wrong_size[row] = f"is {size[1]}x{size[0]} but annotated as {width}x{height}"
     return {"image unreadable": unreadable, "image size": wrong_size}
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from detection.data.coco_json import collection_paused, load_coco_json
 from detection.data.coco_places import Places, guess_image_folder
-from detection.data.coco_tolerance import as_pixels, drop_headings, soften
+from detection.data.coco_tolerance import as_pixels, drop_headings, plausible_areas, soften
 from detection.data.columns import (
     FARTHEST,
     FlawedItems,
@@ -74,6 +74,7 @@ def read_coco(
                     raise
                 _leave_out(error, report)
     xywh, areas = as_pixels(index, tally)
+    areas = plausible_areas(replace(index, xywh=xywh, areas=areas), tally)
     index = places.place(replace(index, xywh=xywh, areas=areas), tally)
     return replace(index, notes=tally.lines())
 

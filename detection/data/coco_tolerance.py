@@ -24,6 +24,8 @@ from detection.data.survey import Survey
 from detection.data.tally import Tally
 from detection.errors import InputError
 
+FAR_ABOVE = 2.0
+"""times the box's own that an area is implausible: no mask is larger than its box but for rounding"""
 SHARE_SLACK = 1e-3
 """how far a box in shares of the image may reach over its edge by rounding"""
 
@@ -209,3 +211,23 @@ def as_pixels(index: AnnotationIndex, tally: Tally) -> tuple[np.ndarray, np.ndar
     tally.add("boxes were shares of the image: times its size", count=len(xywh))
     whole_images = sizes.prod(axis=1)
     return xywh, np.where(index.areas > 0, index.areas * whole_images, xywh[:, 2] * xywh[:, 3])
+
+
+def plausible_areas(index: AnnotationIndex, tally: Tally) -> np.ndarray:
+    """The areas of an index. Those below zero, which evaluation would take for no object, become width times height,
+    and so do all where every one is zero; those far above their box's are kept as written, and told."""
+    own = index.xywh[:, 2] * index.xywh[:, 3]
+    sound: np.ndarray = np.asarray((index.xywh[:, 2:] > 0).all(axis=1))
+
+    def first(wrong: np.ndarray) -> str:
+        return f"annotation {index.annotation_ids[int(np.argmax(wrong))]}" if wrong.any() else ""
+
+    below = sound & (index.areas < 0)
+    tally.add("areas were below zero: width times height", first(below), int(below.sum()))
+    if len(own) > 1 and not index.areas.any() and sound.any():
+        tally.add("areas were all zero: width times height", count=len(own))
+        below = sound
+    above = sound & (index.areas > FAR_ABOVE * np.maximum(own, 1))
+    words = f"areas are over {FAR_ABOVE:g} times their box's: kept, though they decide which objects count as large"
+    tally.add(words, first(above), int(above.sum()))
+    return np.where(below, own, index.areas)

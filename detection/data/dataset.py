@@ -20,6 +20,9 @@ from detection.errors import InputError
 from detection.parallel import own_process_group
 from detection.records import Sample, Target, collate
 
+FEW_WHOLE = 0.1
+"""Share of images on which all classes were annotated; below it the RPN would hardly learn what background is from
+these alone, and takes the others for it too."""
 STAND_INS = 10
 """Images tried in place of one that cannot be read."""
 
@@ -33,6 +36,10 @@ class DetectionDataset(Dataset[Sample]):
 
     proposals: of each image, (P, 4) float32 in its original pixels; they change with the image, and what augmentation
     leaves little of is dropped like a box. None where the network proposes itself.
+
+    Classes that were not annotated in an image teach nothing there: the second stage learns of a region without an
+    object that it is background or one of these, and the RPN learns of no anchor that it is background, unless fewer
+    than FEW_WHOLE of the images would teach it that.
 
     Of a training image that cannot be read, `input.skip_unreadable` lets another one stand in, which follows from the
     draw alone: the same after a restart and for any number of processes.
@@ -48,6 +55,7 @@ class DetectionDataset(Dataset[Sample]):
         self.augment = Augmentation(config.augment if training else [], config.min_visibility)
         self.proposals = proposals
         self.replaces = training and config.skip_unreadable > 0
+        self.spares_anchors = index.unjudged is not None and bool((~index.unjudged.any(axis=1)).mean() >= FEW_WHOLE)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -93,6 +101,7 @@ class DetectionDataset(Dataset[Sample]):
             torch.from_numpy(boxes[~ignored]),
             torch.from_numpy(labels[~ignored]),
             torch.from_numpy(boxes[ignored]),
+            *self._unjudged(draw.row),
         )
         pixels = torch.from_numpy(to_planes(image))
         proposed = None if self.proposals is None else torch.from_numpy(proposals)
@@ -109,6 +118,12 @@ class DetectionDataset(Dataset[Sample]):
             self.augment.try_out(image, self.annotations(row, (image.shape[0], image.shape[1]))[0])
         except InputError as error:
             raise InputError(f"{error} (tried on {self.index.path(row)})") from error
+
+    def _unjudged(self, row: int) -> tuple[torch.Tensor | None, bool]:
+        """`unjudged` and `background` of the target."""
+        if self.index.unjudged is None or not self.index.unjudged[row].any():
+            return None, True
+        return torch.from_numpy(np.flatnonzero(self.index.unjudged[row])), not self.spares_anchors
 
     def annotations(self, row: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows = self.index.rows(row)

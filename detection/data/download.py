@@ -1,10 +1,18 @@
-"""A dataset as it was downloaded: an archive, unpacked beside itself once."""
+"""A dataset as it was downloaded: an archive or shards, unpacked beside themselves once."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 from detection.data.archives import unpack
+from detection.data.names import split_name
+from detection.data.parquet import lay_out
+from detection.data.survey import Survey
+from detection.errors import InputError
+from detection.files.bounds import TooLargeError
+from detection.progress import track
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -23,6 +31,33 @@ def unpacked(path: Path) -> Path:
     target = _target(path)
     if not target.exists():
         unpack([path], target, "")
+    return target
+
+
+def unpacked_shards(path: Path, survey: Survey) -> Path | None:
+    """The folder that the shards at `path` unpack to, once: parquet files, or tars of WebDataset, whose samples are
+    files of one stem. None where there are neither. Raises InputError as `lay_out` and `unpack` do."""
+    parquet, tars = ([survey.root / name for name in survey.others[ending]] for ending in (".parquet", ".tar"))
+    if path.is_file():
+        parquet = [path] if path.suffix.lower() == ".parquet" else []
+    if not parquet and (not tars or path.is_file()):
+        return None
+    target = path.with_name(f"{path.stem if path.is_file() else path.resolve().name}.unpacked")
+    if target.exists():
+        return target
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        if parquet:
+            lay_out(parquet, temporary)
+        for tar in () if parquet else track(tars, "unpacking shards", len(tars)):
+            # A folder each: nothing says that the names of two shards are apart. One above for those of a split.
+            unpack([tar], temporary / (split_name(tar.stem) or "train") / tar.stem, "")
+        os.replace(temporary, target)
+    except TooLargeError as error:
+        raise InputError(f"{path}: cannot be unpacked ({error}); unpack it by hand if that is right") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 

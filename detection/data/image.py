@@ -10,12 +10,25 @@ import simplejpeg
 from PIL import Image
 
 from detection.errors import InputError
-from detection.files.decode import decoding, has_wide_grey, open_image, to_rgb
+from detection.files.decode import (
+    decoding,
+    has_wide_colour,
+    has_wide_grey,
+    largest_image,
+    narrowed,
+    open_image,
+    to_rgb,
+    wide_colour,
+)
+from detection.files.headers import plain_size
 
 Size = tuple[int, int]
 """(height, width) in pixels; the same as in records.py, without importing torch."""
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+EXTENSIONS = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+    | {".avif", ".jp2", ".j2k", ".jpx", ".heic", ".heif"}
+)
 """what counts as an image where a folder is listed, in lower case"""
 
 _ORIENTATION_TAG = 0x0112
@@ -35,9 +48,10 @@ def read_image(source: Path | bytes, grey_bits: int = 16, name: str | None = Non
     which messages call `name`.
 
     Grey and palette images become RGB. Alpha is dropped and the colours under it are kept, as OpenCV and detectron2 do.
-    16-bit grey is scaled by 1/257, or so that `grey_bits` of its bits fill 0..255; values outside become 0 or 255. CMYK
-    is converted by Pillow's rule, without a colour profile. Of an animation the first frame counts. Raises InputError
-    where the file is missing, unreadable, truncated, in float pixels, or larger than Pillow's limit.
+    16 bits, grey or colour, are scaled by 1/257, or so that `grey_bits` of them fill 0..255; values outside become 0 or
+    255. Floats are scaled by the range that their TIFF states. CMYK is converted by Pillow's rule, without a colour
+    profile. Of an animation the first frame counts. Raises InputError where the file is missing, unreadable, truncated,
+    larger than Pillow's limit, a TIFF of several pictures, or of other numbers of channels.
     """
     with decoding(name or str(source)), open_image(source) as image:
         transpose = _TRANSPOSE.get(_orientation(image))
@@ -45,18 +59,20 @@ def read_image(source: Path | bytes, grey_bits: int = 16, name: str | None = Non
             decoded = _decode_jpeg(source)
             if decoded is not None and decoded.shape[:2] == (image.height, image.width):
                 return decoded
+        if has_wide_colour(image):
+            return turned(narrowed(wide_colour(source), grey_bits), transpose)
         image.load()
         pixels = to_rgb(image, grey_bits)
         return np.array(pixels if transpose is None else pixels.transpose(transpose))
 
 
 def bits_in_use(path: Path) -> int | None:
-    """Of a 16-bit grey image whose values fill less than a quarter of the range, as those of 12-bit scanners do, how
-    many bits they take; None for all others. Raises InputError like `read_image`."""
+    """Of a 16-bit image whose values fill less than a quarter of the range, as those of 12-bit scanners do, how many
+    bits they take; None for all others. Raises InputError like `read_image`."""
     with decoding(str(path)), open_image(path) as image:
-        if not has_wide_grey(image):
+        if not has_wide_grey(image) and not has_wide_colour(image):
             return None
-        largest = int(np.asarray(image).max())
+        largest = int((np.asarray(image) if has_wide_grey(image) else wide_colour(path)).max())
         return max(largest.bit_length(), 8) if largest < 2**14 else None
 
 
@@ -99,8 +115,32 @@ def _decode_jpeg(source: Path | bytes) -> np.ndarray | None:
 
 def image_size(path: Path) -> Size:
     """(height, width) of the upright image, from the header alone. Raises InputError like `read_image`."""
+    known = plain_size(path)
+    if known is not None and known[0] * known[1] <= largest_image():
+        return known
     with decoding(str(path)), open_image(path) as image:
         return upright_size(image)
+
+
+def turned(pixels: np.ndarray, transpose: Image.Transpose | None) -> np.ndarray:
+    """The pixels (H, W, 3), C-contiguous, as Pillow's transposition would leave them."""
+    return pixels if transpose is None else np.array(Image.fromarray(pixels).transpose(transpose))
+
+
+def orientation_of(path: Path) -> int:
+    """EXIF's orientation of an image, 1 to 8, from its header. Raises InputError like `read_image`."""
+    with decoding(str(path)), open_image(path) as image:
+        return _orientation(image)
+
+
+def boxes_upright(xywh: np.ndarray, size: Size, orientation: int) -> np.ndarray:
+    """Boxes (N, 4) x, y, width, height in the stored picture of `size`, (height, width), as they lie once it is turned
+    by an orientation from 5 to 8, which swaps its sides."""
+    height, width = size
+    x, y, w, h = xywh.T
+    left = y if orientation in (5, 8) else height - y - h
+    top = x if orientation in (5, 6) else width - x - w
+    return np.stack([left, top, h, w], axis=1)
 
 
 def upright_size(image: Image.Image) -> Size:

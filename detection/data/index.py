@@ -50,6 +50,9 @@ class AnnotationIndex:
     """(M,) bool: COCO's iscrowd"""
     difficult: np.ndarray
     """(M,) bool: VOC's difficult"""
+    unjudged: np.ndarray | None = None
+    """(N, K) bool: classes that were not annotated in an image, so that nothing follows from there being no box; None:
+    all were"""
     notes: tuple[str, ...] = ()
     """how the files were read, a line for each thing that a user should know: what was found, and each tolerance"""
 
@@ -60,6 +63,8 @@ class AnnotationIndex:
         for name in ("labels", "areas", "annotation_ids", "crowd", "difficult"):
             assert getattr(self, name).shape == (rows,), f"{name}: one value an annotation"
         assert len(self.class_names) == len(self.category_ids), "one name a category"
+        shape = (images, len(self.class_names))
+        assert self.unjudged is None or self.unjudged.shape == shape, "unjudged: one value an image and class"
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -102,7 +107,22 @@ class AnnotationIndex:
         lacking = {name: free + k for k, name in enumerate(name for name in names if name not in own)}
         ids = [lacking[name] if name in lacking else int(self.category_ids[own[name]]) for name in names]
         labels = place[self.labels] if len(place) else self.labels
-        return replace(self, class_names=names, category_ids=np.array(ids, dtype=np.int64), labels=labels)
+        unjudged = None
+        if self.unjudged is not None:
+            unjudged = np.zeros((len(self), len(names)), dtype=bool)
+            unjudged[:, place[place >= 0]] = self.unjudged[:, place >= 0]
+        ids_of_names = np.array(ids, dtype=np.int64)
+        return replace(self, class_names=names, category_ids=ids_of_names, labels=labels, unjudged=unjudged)
+
+    def unjudged_rows(self) -> np.ndarray:
+        """(M,) bool: annotations of classes that were not annotated throughout their image."""
+        if self.unjudged is None:
+            return np.zeros(len(self.labels), dtype=bool)
+        return self.unjudged[np.repeat(np.arange(len(self)), np.diff(self.offsets)), self.labels]
+
+    def scored(self) -> AnnotationIndex:
+        """The same to be evaluated on: what `unjudged_rows` are need not be found, like crowds."""
+        return self if self.unjudged is None else replace(self, crowd=self.crowd | self.unjudged_rows())
 
     def select_images(self, keep: np.ndarray) -> AnnotationIndex:
         """The index of the images `keep` (row numbers, in the given order) with their annotations."""
@@ -112,7 +132,8 @@ class AnnotationIndex:
         starts = np.repeat(self.offsets[keep] - offsets[:-1], counts)
         rows = starts + np.arange(offsets[-1])
         images: dict[str, Any] = {name: getattr(self, name)[keep] for name in ("image_ids", "file_names", "sizes")}
-        return replace(self, offsets=offsets, **images, **self._annotation_rows(rows))
+        unjudged = None if self.unjudged is None else self.unjudged[keep]
+        return replace(self, offsets=offsets, unjudged=unjudged, **images, **self._annotation_rows(rows))
 
     def select_annotations(self, keep: np.ndarray) -> AnnotationIndex:
         """The same images with only the annotations where `keep` (M,) bool is true."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from detection.data.coco import read_coco
-from detection.data.download import unpacked
+from detection.data.download import unpacked, unpacked_shards
 from detection.data.flaws import Report
 from detection.data.formats.json_files import json_kind
 from detection.data.index import AnnotationIndex
@@ -83,6 +83,8 @@ def locate(path: Path, format: str = "auto", images: Path | None = None) -> Loca
         raise InputError(f"unknown data format {format!r}; it can be auto, {', '.join(KNOWN)}")
     if not os.path.exists(path):  # Path.exists raises for names that no file system takes
         raise InputError(f"{path}: there is no such file or folder; give the path of a dataset")
+    if not path.is_file() and not path.is_dir():
+        raise InputError(f"{path}: is a pipe or device; give the path of a dataset")
     if images is not None and not os.path.isdir(images):
         raise InputError(f"{images}: there is no such image folder; correct the path")
     given, path = path, _inside(unpacked(path))
@@ -92,6 +94,10 @@ def locate(path: Path, format: str = "auto", images: Path | None = None) -> Loca
         if splits:
             return LocatedDataset(name, path, splits, None if images is None else Path(images), told)
     survey, layout = look(path, format)
+    shards = unpacked_shards(path, survey) if layout is None else None
+    if shards is not None:
+        found = locate(shards, format, images)
+        return replace(found, found="; ".join(filter(None, (f"unpacked {path} into {shards}", found.found))))
     if layout is None:
         wanted = LOOKED_FOR.values() if format == "auto" else [LOOKED_FOR.get(format, f"files of {format}")]
         there = what_is_there(survey)

@@ -30,6 +30,7 @@ class Survey:
         self.root = Path(root)
         self.images: list[str] = []
         self.others: dict[str, list[str]] = defaultdict(list)
+        self._found: dict[tuple[str, str], Found | None] = {}
         seen: set[str] = set()
         for folder, inner, names in os.walk(self.root, followlinks=True):
             inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "__MACOSX")
@@ -51,22 +52,28 @@ class Survey:
 
     @cached_property
     def _by_name(self) -> dict[str, list[str]]:
-        return grouped(self.images, lambda path: PurePosixPath(path).name.lower())
+        return grouped(self.images, lambda path: path.rpartition("/")[2].lower())
 
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
-        return grouped(self.images, lambda path: PurePosixPath(path).stem.lower())
+        return grouped(self.images, lambda path: os.path.splitext(path.rpartition("/")[2])[0].lower())
 
     def find(self, name: str, near: str = "") -> Found | None:
         """The image that `name` means in an annotation file in the folder `near`, relative to root; None where there is
         none, or more than one that fits equally."""
+        key = (name, near)
+        if key not in self._found:
+            self._found[key] = self._find(name, near)
+        return self._found[key]
+
+    def _find(self, name: str, near: str) -> Found | None:
         given = plain(name)
         if not given:
             return None
         for path in (f"{near}/{given}" if near else given, given):
             if path in self._paths:
                 return path, "path"
-        base = PurePosixPath(given).name.lower()
+        base = given.rpartition("/")[2].lower()
         by_name = best(self._by_name.get(base, []), given, near)
         if by_name is not None:
             return by_name, "name"

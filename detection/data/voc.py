@@ -28,6 +28,7 @@ from detection.data.tally import Tally
 from detection.data.voc_xml import FROM_ONE, VocFile, counts_from_zero, read_xml
 from detection.errors import InputError
 from detection.files.atomic import write_atomically
+from detection.files.documents import load_text
 from detection.progress import track
 
 
@@ -148,10 +149,7 @@ def _stems(root: Path, split: str, xml_folder: Path, report: Report | None) -> l
         stems = sorted(path.stem for path in xml_folder.glob("*.xml"))
         return [name for name in stems if _fits(name, f"{xml_folder}", xml_folder, report)]
     listing = root / "ImageSets" / "Main" / f"{split}.txt"
-    try:
-        lines = listing.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{listing}: cannot be read ({error}); it must list the images of the split") from error
+    lines = load_text(listing, "a list of the images of the split").splitlines()
     named = [(number, _listed(line, xml_folder)) for number, line in enumerate(lines, 1) if line.strip()]
     stems = [name for number, name in named if _fits(name, f"{listing}:{number}", xml_folder, report)]
     if len(set(stems)) < len(stems):
@@ -177,6 +175,8 @@ def _fits(name: str, where: str, xml_folder: Path, report: Report | None) -> boo
     with reported(report):
         if leaves_root(name) or unshowable(name):
             raise InputError(f"{where}: {name!r} is not an image name; list UTF-8 file names without folder")
+        if os.path.exists(xml_folder / f"{name}.xml") and not os.path.isfile(xml_folder / f"{name}.xml"):
+            raise InputError(f"{xml_folder / name}.xml: is no file but a folder, pipe or device; remove it")
         if not os.path.isfile(xml_folder / f"{name}.xml"):
             raise InputError(f"{where}: {name!r} has no {xml_folder / name}.xml; add it or delete the line")
         return True

@@ -12,7 +12,6 @@ The format knows neither sizes nor ids: sizes come from the image headers, ids c
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,10 @@ from detection.data.index import AnnotationIndex
 from detection.data.names import leaves_root, unshowable
 from detection.data.survey import plain
 from detection.data.tally import Tally
-from detection.data.yolo_rows import read_labels
+from detection.data.yolo_rows import read_all
 from detection.errors import InputError
 from detection.files.atomic import write_atomically
+from detection.files.chunks import in_threads
 from detection.files.documents import load_text, load_yaml
 from detection.progress import track
 
@@ -48,36 +48,32 @@ def read_yolo(data_yaml: Path, split: str, report: Report | None = None) -> Anno
     data = load_data_yaml(data_yaml)
     class_names = named_classes(data, data_yaml)
     paths = _list_images(data, split, data_yaml)
-    folders: dict[Path, Path] = {}
-    labels: list[Path | None] = []
+    folders: dict[str, str] = {}
+    labels: list[str | None] = []
     for path in paths:
-        if path.parent not in folders:
-            folders[path.parent] = _label_folder(path.parent)
-        labels.append(folders[path.parent] / f"{path.name[: -len(path.suffix)]}.txt")
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = str(_label_folder(Path(folder)))
+        labels.append(f"{folders[folder]}{os.sep}{os.path.splitext(name)[0]}.txt")
     root = _common_root(_root(data, data_yaml), paths)
     return index_of(paths, labels, class_names, root, data_yaml, report, _pose(data, data_yaml))
 
 
 def index_of(
-    paths: list[Path],
-    labels: list[Path | None],
+    paths: list[str],
+    labels: list[str | None],
     class_names: tuple[str, ...],
     root: Path,
     source: Path,
     report: Report | None,
     pose: int = 0,
 ) -> AnnotationIndex:
-    """The index of images with a label file each; None, or one that is not there, is an image without objects."""
+    """The index of images, below `root`, with a label file each; None, or one that is not there, is an image without
+    objects. Paths are texts, since a hundred thousand `Path`s take seconds."""
     tally = Tally()
     known, sizes = _measure(paths, report)
-    there = set(known)
-    rows = [
-        read_labels(label, len(class_names), pose, report, tally)
-        for path, label in track(zip(paths, labels, strict=True), "reading annotations", len(paths))
-        if path in there
-    ]
-    counts = [len(found) for found in rows]
-    table = np.array([row for found in rows for row in found], dtype=np.float64).reshape(-1, 5)
+    counts, table = read_all([labels[row] for row in known], len(class_names), pose, report, tally)
+    start = len(os.path.join(root, ""))
     xywh = table[:, 1:] * np.repeat(sizes, counts, axis=0)[:, [1, 0, 1, 0]]
     return AnnotationIndex(
         root=root,
@@ -85,7 +81,7 @@ def index_of(
         class_names=class_names,
         category_ids=np.arange(len(class_names), dtype=np.int64),
         image_ids=np.arange(1, len(known) + 1, dtype=np.int64),
-        file_names=np.array([path.relative_to(root).as_posix().encode() for path in known], dtype=np.bytes_),
+        file_names=np.array([paths[row][start:].replace(os.sep, "/").encode() for row in known], dtype=np.bytes_),
         sizes=sizes,
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         xywh=xywh,
@@ -143,25 +139,24 @@ def _pose(data: dict[str, Any], path: Path) -> int:
     return int(shape[0]) * int(shape[1])
 
 
-def _measure(paths: list[Path], report: Report | None) -> tuple[list[Path], np.ndarray]:
-    """The images that can be opened, and their sizes (n, 2); without `report` they all must be."""
+def _measure(paths: list[str], report: Report | None) -> tuple[list[int], np.ndarray]:
+    """The rows of the images that can be opened, and their sizes (n, 2); without `report` they all must be."""
 
-    def measured(path: Path) -> tuple[int, int] | InputError:
+    def measured(path: str) -> tuple[int, int] | InputError:
         try:
-            if leaves_root(path.name) or unshowable(path.name):
+            name = os.path.basename(path)
+            if leaves_root(name) or unshowable(name):
                 raise InputError(f"{path}: its name is not UTF-8 or has control characters; rename the file")
-            return image_size(path)
+            return image_size(Path(path))
         except InputError as error:
             return error
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        measures = list(track(pool.map(measured, paths), "reading image headers", len(paths)))
     known, sizes = [], []
-    for path, size in zip(paths, measures, strict=True):
+    for row, size in enumerate(track(in_threads(measured, paths), "reading image headers", len(paths))):
         if isinstance(size, InputError):
             report_or_raise(size, report)
         else:
-            known.append(path)
+            known.append(row)
             sizes.append(size)
     return known, np.array(sizes, dtype=np.int32).reshape(-1, 2)
 
@@ -195,31 +190,32 @@ def _root(data: dict[str, Any], data_yaml: Path) -> Path:
     return root.resolve() if os.path.isdir(root) else folder
 
 
-def _list_images(data: dict[str, Any], split: str, data_yaml: Path) -> list[Path]:
+def _list_images(data: dict[str, Any], split: str, data_yaml: Path) -> list[str]:
     given = data.get(split)
     if not given:
         raise InputError(f"{data_yaml}: has no {split!r}; add the folder of its images")
     root = _root(data, data_yaml)
-    paths: list[Path] = []
+    paths: list[str] = []
     for entry in map(str, given if isinstance(given, list) else [given]):
         place = _there(root, entry)
         if place == Path(place.anchor):
             raise InputError(f"{data_yaml}: {split}: {place} is the whole disk; give the folder of the images")
         # os.path, since Path raises for names that no file system takes
         if os.path.isdir(place):
-            paths += sorted(
-                Path(folder, name)
+            inside = (
+                os.path.join(folder, name)
                 for folder, _, names in os.walk(place)
                 for name in names
                 if os.path.splitext(name)[1].lower() in EXTENSIONS
             )
+            paths += sorted(inside, key=lambda path: path.split(os.sep))
         elif os.path.isfile(place) and place.suffix == ".txt":
-            paths += _listed(place)
+            paths += map(str, _listed(place))
         else:
             raise InputError(
                 f"{data_yaml}: {split}: {entry[:200]} is neither a folder nor a .txt list; correct the path"
             )
-    return [Path(os.path.normpath(path)) for path in paths]
+    return [os.path.normpath(path) for path in paths]
 
 
 def _listed(listing: Path) -> list[Path]:
@@ -236,11 +232,12 @@ def _there(folder: Path, entry: str) -> Path:
     return next((end for k in range(len(parts)) if os.path.exists(end := Path(folder, *parts[k:]))), place)
 
 
-def _common_root(root: Path, paths: list[Path]) -> Path:
+def _common_root(root: Path, paths: list[str]) -> Path:
     """`root`, or the folder that holds all images where some lie outside it."""
-    if all(path.is_relative_to(root) for path in paths):
+    inside = os.path.join(root, "")
+    if all(path.startswith(inside) for path in paths):
         return root
-    return Path(os.path.commonpath([path.parent for path in paths]))
+    return Path(os.path.commonpath({os.path.dirname(path) for path in paths}))
 
 
 def _label_folder(images: Path) -> Path:

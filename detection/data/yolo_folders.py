@@ -103,15 +103,16 @@ def read_yolo_folder(survey: Survey, images: Sequence[str], report: Report | Non
     texts = label_files(survey)
     known = set(texts)
     by_stem = grouped(texts, lambda name: PurePosixPath(name).stem)
-    labels: list[Path | None] = []
+    labels: list[str | None] = []
     for image in images:
         folder, _, name = image.rpartition("/")
         stem = os.path.splitext(name)[0]
         own = f"{folder}/{stem}.txt" if folder else f"{stem}.txt"
         match = own if own in known else best(by_stem.get(stem, []), image, folder)
-        labels.append(None if match is None else survey.root / match)
+        labels.append(None if match is None else os.path.join(survey.root, match))
     names = class_names(survey) or tuple(map(str, range(_most(survey, texts) + 1)))
-    return index_of([survey.root / image for image in images], labels, names, survey.root, survey.root, report)
+    paths = [os.path.join(survey.root, image) for image in images]
+    return index_of(paths, labels, names, survey.root, survey.root, report)
 
 
 def _most(survey: Survey, texts: list[str]) -> int:

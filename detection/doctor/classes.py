@@ -7,14 +7,13 @@ pair is; the structural ones cannot be broken by an index that a reader made.
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from dataclasses import replace
 
 import hotcoco
 import numpy as np
 
 from detection.counted import counted
+from detection.data.classes import spelled_alike
 from detection.data.index import AnnotationIndex
 from detection.doctor.findings import Item, box_item
 
@@ -71,13 +70,10 @@ def spellings(parts: Parts) -> dict[str, str]:
     """Name -> the commonest name that it is a spelling of."""
     names = next(iter(parts.values())).class_names if parts else ()
     counts = sum((np.bincount(i.labels, minlength=len(names)) for i in parts.values()), np.zeros(len(names), int))
-    alike: dict[str, list[int]] = defaultdict(list)
-    for label, name in enumerate(names):
-        alike[re.sub(r"[\s_-]+", "", name.casefold())].append(label)
     found: dict[str, str] = {}
-    for labels in alike.values():
-        common = max(labels, key=lambda label: counts[label])
-        found |= {names[label]: names[common] for label in labels if label != common}
+    for group in spelled_alike(names):
+        common = max(group, key=lambda name: counts[names.index(name)])
+        found |= {name: common for name in group if name != common}
     return found
 
 

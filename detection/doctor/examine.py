@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,8 +12,17 @@ import torch
 from detection.automatic.anchors import Anchors, input_scale, recall, usual_anchors
 from detection.automatic.choose import METRIC_LIMIT, choose_anchors, choose_sides
 from detection.counted import counted
-from detection.data.check import CORNERS, find_flaws, holds_corners, leave_out, misread, name_item
-from detection.data.image import bits_in_use
+from detection.data.check import (
+    CORNERS,
+    find_flaws,
+    holds_corners,
+    image_flaws,
+    leave_out,
+    misread,
+    name_item,
+    turned_upright,
+)
+from detection.data.image import Size, bits_in_use
 from detection.data.index import AnnotationIndex
 from detection.data.locate import LocatedDataset
 from detection.doctor.boxes import duplicate_boxes, unusual_boxes
@@ -21,8 +32,8 @@ from detection.doctor.findings import SEVERITIES, Finding, Item, grouped, image_
 from detection.doctor.pictures import Album
 from detection.errors import InputError
 
-WIDE_GREY = (".png", ".tif", ".tiff", ".pgm")
-"""Endings of formats that hold 16-bit grey."""
+WIDE = (".png", ".tif", ".tiff", ".pgm", ".jp2", ".j2k")
+"""Endings of formats that hold 16 bits."""
 
 Parts = dict[str, AnnotationIndex]
 Found = list[tuple[str, Item]]
@@ -68,9 +79,9 @@ def examine(source: LocatedDataset, quick: bool = False) -> Examination:
     together = unions(parts)
     parts = {split: index for split, index in parts.items() if split not in together}
     found += class_lists(parts)
-    parts = united(parts)
     album = Album(quick)
-    found += judge(parts, album)
+    parts, turned = upright(united(parts), album.size)
+    found += turned + judge(parts, album)
     return Examination(source, parts, together, grouped(found), _advice(parts), album)
 
 
@@ -92,6 +103,15 @@ def read_parts(source: LocatedDataset) -> tuple[Parts, Found]:
         except InputError as error:
             tell(split, str(error))
     return parts, found
+
+
+def upright(parts: Parts, look: Callable[[Path], Size]) -> tuple[Parts, Found]:
+    """The splits with the boxes of images that EXIF turns in the frame that is shown, and what was turned."""
+    changed, found = {}, []
+    for split, index in parts.items():
+        changed[split], notes = turned_upright(index, image_flaws(index, look)["image size"])
+        found += [("reading", Item(split, f"{split}: {note}")) for note in notes]
+    return changed, found
 
 
 def judge(parts: Parts, album: Album) -> Found:
@@ -128,7 +148,7 @@ def dark_images(split: str, index: AnnotationIndex) -> Found:
     """16-bit images of which few bits are used."""
     found: Found = []
     for row in range(len(index)):
-        if index.path(row).suffix.lower() in WIDE_GREY:
+        if index.path(row).suffix.lower() in WIDE:
             bits = bits_in_use(index.path(row))
             if bits is not None:
                 found.append(("dark image", image_item(split, index, row, f"holds values of {bits} bits")))

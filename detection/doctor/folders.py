@@ -17,8 +17,14 @@ from detection.data.voc import write_voc
 from detection.data.yolo import write_yolo
 from detection.errors import InputError
 from detection.files.atomic import write_atomically
+from detection.progress import track
 
 Parts = dict[str, AnnotationIndex]
+
+
+def written_as(format: str) -> str:
+    """The format to write a copy in: its own, or COCO's where that cannot be written."""
+    return format if format in WRITERS else "coco"
 
 
 def refuse_place(root: Path, out: Path) -> None:
@@ -47,32 +53,37 @@ def appearing_whole(out: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_coco(parts: Parts, unions: dict[str, list[str]], out: Path) -> None:
+def _write_coco(parts: Parts, unions: dict[str, list[str]], out: Path) -> Parts:
     for split, index in parts.items():
         name = split.removeprefix("instances_")
-        for row in range(len(index)):
+        for row in track(range(len(index)), f"writing the images of {split}", len(index)):
             _put(index.path(row), out / name / index.file_names[row].decode())
         write_coco(index, out / "annotations" / f"instances_{name}.json")
+    return parts
 
 
-def _write_voc(parts: Parts, unions: dict[str, list[str]], out: Path) -> None:
+def _write_voc(parts: Parts, unions: dict[str, list[str]], out: Path) -> Parts:
     owner: dict[str, Path] = {}
+    written = {}
     for split, index in parts.items():
-        named = _renamed(split, index, owner)
-        for row in range(len(index)):
+        named = written[split] = _renamed(split, index, owner)
+        for row in track(range(len(index)), f"writing the images of {split}", len(index)):
             _put(index.path(row), out / "JPEGImages" / named.file_names[row].decode())
         write_voc(named, out, split)
     lists = out / "ImageSets" / "Main"
     for union, inside in unions.items():
         write_atomically(lists / f"{union}.txt", b"".join((lists / f"{split}.txt").read_bytes() for split in inside))
+    return written
 
 
-def _write_yolo(parts: Parts, unions: dict[str, list[str]], out: Path) -> None:
+def _write_yolo(parts: Parts, unions: dict[str, list[str]], out: Path) -> Parts:
+    written = {}
     for split, index in parts.items():
-        named = _renamed(split, index, {})
-        for row in range(len(index)):
+        named = written[split] = _renamed(split, index, {})
+        for row in track(range(len(index)), f"writing the images of {split}", len(index)):
             _put(index.path(row), out / "images" / split / named.file_names[row].decode())
         write_yolo(named, out, split)
+    return written
 
 
 def _renamed(split: str, index: AnnotationIndex, owner: dict[str, Path]) -> AnnotationIndex:
@@ -100,9 +111,10 @@ def _put(source: Path, place: Path) -> None:
         shutil.copyfile(source, place)
 
 
-WRITERS: dict[str, Callable[[Parts, dict[str, list[str]], Path], None]] = {
+WRITERS: dict[str, Callable[[Parts, dict[str, list[str]], Path], Parts]] = {
     "coco": _write_coco,
     "voc": _write_voc,
     "yolo": _write_yolo,
 }
-"""(splits, splits that are others together, folder) -> None; images are hard links where the file system has them"""
+"""(splits, splits that are others together, folder) -> the splits, their images named as they are written; images are
+hard links where the file system has them"""

@@ -20,7 +20,7 @@ from detection.data.index import AnnotationIndex
 from detection.doctor.classes import relabelled, spellings
 from detection.doctor.examine import Examination, judge
 from detection.doctor.findings import RULES, Item
-from detection.doctor.folders import WRITERS, Parts, appearing_whole, refuse_place
+from detection.doctor.folders import WRITERS, Parts, appearing_whole, refuse_place, written_as
 from detection.doctor.pictures import Album
 from detection.errors import InputError
 from detection.files.atomic import write_atomically
@@ -62,7 +62,7 @@ def mend(examination: Examination, out: Path) -> int:
     if not any(len(index.xywh) for index in parts.values()):
         raise InputError(f"{examination.source.root}: no image would be left; fix the dataset by hand")
     with appearing_whole(out) as folder:
-        WRITERS.get(examination.source.format, WRITERS["coco"])(parts, examination.unions, folder)
+        WRITERS[written_as(examination.source.format)](parts, examination.unions, folder)
         lines = "".join(json.dumps(change) + "\n" for change in changes)
         write_atomically(folder / "changes.jsonl", lines.encode())
     return len(changes)

@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment
+from jinja2 import Environment, PackageLoader
 
 from detection.counted import counted
 from detection.data.index import AnnotationIndex
 from detection.doctor.examine import Advice, Examination
 from detection.doctor.findings import RULES, SEVERITIES, Finding
+from detection.doctor.plots import thumbnails
 from detection.printable import printable
+from detection.progress import track
 
 SHOWN = 3
 """items of a finding in the text"""
 LISTED = 200
 """items of a finding on the page; the JSON has all"""
-
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>{{ title }}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1b1f24 }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #d0d7de; text-align: left }
-h2 { margin-top: 2rem } .error { color: #b3261e } .warning { color: #9a6700 } .note { color: #57606a }
-img { max-width: 100% } li { overflow-wrap: anywhere }
-</style>
-<h1>{{ title }}</h1>
-<p>{{ verdict }}</p>
-<table>{% for row in splits %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-{% for finding in findings %}<h2 class="{{ finding.severity }}">{{ finding.severity }}: {{ finding.title }}</h2>
-<p>{{ finding.found | length }}. Fix: {{ finding.cure }}.</p>
-<ul>
-{% for item in finding.found[:listed] %}<li>{{ item }}</li>
-{% endfor %}</ul>
-{% endfor %}<h2>Settings</h2>
-<pre>{{ advice }}</pre>
-{% for picture in pictures %}<p><img src="{{ picture }}" alt=""></p>
-{% endfor %}</html>
-"""
 
 
 def text(examination: Examination) -> str:
@@ -89,30 +66,38 @@ def to_json(examination: Examination) -> dict[str, Any]:
     }
 
 
-def html(examination: Examination, pictures: list[str]) -> str:
-    """One page; `pictures` are files beside it."""
+def html(examination: Examination, histograms: bytes) -> str:
+    """One page that needs no other file; a finding whose items have images shows some of them. histograms: a PNG."""
     findings = [
         {
             "severity": finding.severity,
             "title": RULES[finding.rule].title,
             "cure": RULES[finding.rule].cure,
             "found": [printable(item.text) for item in finding.items],
+            "examples": [
+                {"picture": inline(picture, "jpeg"), "text": printable(item.text)}
+                for item, picture in thumbnails(examination, finding)
+            ],
         }
-        for finding in examination.findings
+        for finding in track(examination.findings, "drawing findings", len(examination.findings))
     ]
-    return (
-        Environment(autoescape=True)
-        .from_string(PAGE)
-        .render(
-            title=f"Check of {printable(str(examination.source.root))}",
-            verdict=_verdict(examination),
-            splits=_splits(examination),
-            findings=findings,
-            listed=LISTED,
-            advice=_advice(examination.advice) if examination.advice else "",
-            pictures=pictures,
-        )
+    template = Environment(autoescape=True, loader=PackageLoader("detection.doctor", "")).get_template(
+        "page.html.jinja"
     )
+    return template.render(
+        title=f"Check of {printable(str(examination.source.root))}",
+        verdict=_verdict(examination),
+        splits=_splits(examination),
+        findings=findings,
+        listed=LISTED,
+        advice=_advice(examination.advice) if examination.advice else "",
+        pictures=[inline(histograms, "png")],
+    )
+
+
+def inline(content: bytes, kind: str) -> str:
+    """A picture as an address that holds it."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _splits(examination: Examination) -> list[list[str]]:

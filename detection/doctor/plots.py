@@ -25,6 +25,8 @@ BINS = 40
 """at most, of objects in an image"""
 RULES_SHOWN, EXAMPLES = 8, 4
 """rows and columns of the sheet"""
+THUMBNAILS, THUMBNAIL = 8, 320
+"""pictures of a finding on the page, and pixels of their longer side"""
 WIDTH = 480
 """pixels of an example"""
 MARGIN = 0.75
@@ -114,8 +116,31 @@ def worst(examination: Examination) -> bytes | None:
     return buffer.getvalue()
 
 
+def thumbnails(examination: Examination, finding: Finding) -> list[tuple[Item, bytes]]:
+    """The first items of a finding whose images can be shown, each with a small JPEG."""
+    found = []
+    for item in finding.items[: 3 * THUMBNAILS]:
+        picture = _drawn(examination, finding, item)
+        if picture is not None:
+            small, buffer = Image.fromarray(picture), io.BytesIO()
+            small.thumbnail((THUMBNAIL, THUMBNAIL))
+            small.save(buffer, "JPEG", quality=80, optimize=True)
+            found.append((item, buffer.getvalue()))
+        if len(found) == THUMBNAILS:
+            break
+    return found
+
+
 def _example(examination: Examination, finding: Finding, item: Item) -> np.ndarray | None:
-    """The item's image with its boxes, cut out around them, under a line that says what it is."""
+    """The item as `_drawn`, under a line that says what it is."""
+    drawn = _drawn(examination, finding, item)
+    if drawn is None:
+        return None
+    return _captioned(drawn, f"{RULES[finding.rule].severity}: {finding.rule}", f"{item.split} {item.image}")
+
+
+def _drawn(examination: Examination, finding: Finding, item: Item) -> np.ndarray | None:
+    """The item's image with its boxes, cut out around them; None where there is no image or it cannot be read."""
     if item.image is None or item.split not in examination.parts:
         return None
     index = examination.parts[item.split]
@@ -128,8 +153,7 @@ def _example(examination: Examination, finding: Finding, item: Item) -> np.ndarr
     whole = finding.rule.startswith(("image", "shared", "similar", "copy", "no objects")) or not len(boxes)
     if not whole:
         image, boxes = _cut(image, boxes)
-    drawn = draw(image, boxes, np.array(item.labels, dtype=np.int64), index.class_names)
-    return _captioned(drawn, f"{RULES[finding.rule].severity}: {finding.rule}", f"{item.split} {item.image}")
+    return draw(image, boxes, np.array(item.labels, dtype=np.int64), index.class_names)
 
 
 def _cut(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

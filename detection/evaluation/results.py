@@ -79,9 +79,19 @@ def _check_numbers(
 def ground_truth(index: AnnotationIndex) -> dict[str, Any]:
     """The index as the COCO dict to evaluate against.
 
-    A VOC `difficult` object becomes a crowd region, which COCO's evaluation neither asks for nor punishes.
+    A VOC `difficult` object becomes a crowd region, which COCO's evaluation neither asks for nor punishes. So does the
+    whole of an image for each class that was not annotated there, last in the list.
     """
-    return to_coco(replace(index, crowd=index.crowd | index.difficult))
+    truth = to_coco(replace(index, crowd=index.crowd | index.difficult))
+    free = int(index.annotation_ids.max(initial=0)) + 1
+    rows, labels = np.nonzero(index.unjudged) if index.unjudged is not None else ((), ())
+    for number, (row, label) in enumerate(zip(rows, labels), start=free):
+        height, width = index.sizes[row].tolist()
+        # Larger than the image, since detections from elsewhere may reach out of it.
+        around = [-width, -height, 3 * width, 3 * height]
+        where = {"image_id": int(index.image_ids[row]), "category_id": int(index.category_ids[label])}
+        truth["annotations"].append({"id": number, **where, "bbox": around, "area": 9 * width * height, "iscrowd": 1})
+    return truth
 
 
 def read_results(path: Path | str) -> list[dict[str, Any]]:

@@ -101,8 +101,8 @@ def voc_arrays(
     """The two arguments of `evaluate_voc` from a dataset and results in COCO's format.
 
     x y width height become the pixels that x = xmin - 1 and width = xmax - xmin + 1 came from. COCO's crowds count as
-    difficult: neither wants a detection or forbids one. Raises InputError for a result of an image or category that
-    the index lacks.
+    difficult: neither wants a detection or forbids one. Detections of classes that were not annotated in their image
+    are left out. Raises InputError for a result of an image or category that the index lacks.
     """
     image_of_row = np.repeat(index.image_ids, np.diff(index.offsets))
     lenient = index.difficult | index.crowd
@@ -112,6 +112,8 @@ def voc_arrays(
         mine = index.labels == k
         objects[name] = VocObjects(_inclusive(index.xywh[mine]), image_of_row[mine], lenient[mine])
         ours = found["labels"] == k
+        if index.unjudged is not None:
+            ours &= ~np.isin(found["images"], index.image_ids[index.unjudged[:, k]])
         detections[name] = VocDetections(_inclusive(found["xywh"][ours]), found["images"][ours], found["scores"][ours])
     return objects, detections
 

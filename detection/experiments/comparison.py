@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +21,6 @@ from detection.experiments.detector_cost import detector_cost, latency
 from detection.files.documents import load_yaml
 from detection.loading.datasets import find_data, load_split, load_splits
 
-DataFormat = Literal["auto", "coco", "voc", "yolo"]
-
 
 @dataclass(frozen=True)
 class DataChoice:
@@ -30,7 +28,7 @@ class DataChoice:
 
     data: str | None = None
     split: str | None = None
-    format: DataFormat | None = None
+    format: str | None = None
     images: str | None = None
 
 
@@ -112,7 +110,7 @@ def _read_run(folder: Path, choice: DataChoice) -> _Run:
         )
     if choice.data is not None or choice.images is not None:
         images = choice.images if choice.data is not None else choice.images or config.dataset.images
-        dataset = replace(config.dataset, format=choice.format or "auto", images=images)
+        dataset = replace(config.dataset, format=choice.format or "auto", images=images)  # type: ignore[arg-type]
         config = replace(config, data=choice.data or config.data, dataset=dataset)
     best = folder / "best.pt"
     classes = tuple(checkpoint.load(best, "detection")["classes"]) if best.is_file() else None
@@ -165,7 +163,7 @@ def _difference(a: AnnotationIndex, b: AnnotationIndex) -> str | None:
 def _data_of_choice(choice: DataChoice) -> tuple[AnnotationIndex, str, list[str]]:
     """As `frcnn evaluate --predictions`: the split named, else val, else the only or first one."""
     config = Config()
-    dataset = replace(config.dataset, format=choice.format or "auto", images=choice.images)
+    dataset = replace(config.dataset, format=choice.format or "auto", images=choice.images)  # type: ignore[arg-type]
     source = find_data(replace(config, data=choice.data, dataset=dataset))
     split = choice.split or ("val" if "val" in source.splits else next(iter(source.splits)))
     return source.read(split), f"split {split!r} of {choice.data}", []

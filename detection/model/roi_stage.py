@@ -30,13 +30,15 @@ ROI_CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
 @dataclass(frozen=True)
 class Regions:
     """Sampled regions of one image: rows (R,) of the candidates, boxes (R, 4), labels (R,) with K for background, goals
-    (R, 4): the ground truth boxes, meaningful where the label is a class; positives: how many, before all others."""
+    (R, 4): the ground truth boxes, meaningful where the label is a class; positives: how many, before all others;
+    unjudged: classes that were not annotated in the image, of which a region of background may be one."""
 
     rows: Tensor
     boxes: Tensor
     labels: Tensor
     goals: Tensor
     positives: int
+    unjudged: Tensor | None = None
 
 
 class RoIStage(nn.Module):
@@ -110,7 +112,7 @@ class RoIStage(nn.Module):
             classes = torch.full_like(rows, self.classes)
             if positives:
                 classes[:positives] = target.labels[matched[:positives]]
-            regions.append(Regions(rows, boxes[rows], classes, goal_boxes(target, matched), positives))
+            regions.append(Regions(rows, boxes[rows], classes, goal_boxes(target, matched), positives, target.unjudged))
         return regions
 
     def losses(
@@ -143,7 +145,7 @@ class RoIStage(nn.Module):
     def _sums(self, logits: Tensor, deltas: Tensor, regions: list[Regions]) -> LossSums:
         """The losses of predictions for the regions, image by image."""
         labels = torch.cat([r.labels for r in regions])
-        classification = F.cross_entropy(logits.float(), labels, reduction="sum")
+        classification = _class_loss(logits.float(), labels, regions)
         parts = deltas.split([len(r.boxes) for r in regions])
         positive = torch.cat([part[: r.positives] for part, r in zip(parts, regions)])
         classes = torch.cat([r.labels[: r.positives] for r in regions])
@@ -175,3 +177,21 @@ class RoIStage(nn.Module):
             inside = within(found.take(some), size)
             detections.append(to_detections(strongest(inside, self.limits.nms, self.limits.count), size, original))
         return detections
+
+
+def _class_loss(logits: Tensor, labels: Tensor, regions: list[Regions]) -> Tensor:
+    """Cross entropy summed over all regions. In an image of which some classes were not annotated, a region without an
+    object is background or one of these, whichever: -log of the sum of their probabilities."""
+    if all(r.unjudged is None for r in regions):
+        return F.cross_entropy(logits, labels, reduction="sum")
+    each = F.cross_entropy(logits, labels, reduction="none").split([len(r.labels) for r in regions])
+    parts = logits.split([len(r.labels) for r in regions])
+    total = logits.new_zeros(())
+    for loss, own, r in zip(each, parts, regions):
+        if r.unjudged is None:
+            total = total + loss.sum()
+            continue
+        rest = own[r.positives :]
+        possible = torch.cat([rest[:, r.unjudged], rest[:, -1:]], 1)
+        total = total + loss[: r.positives].sum() + (rest.logsumexp(1) - possible.logsumexp(1)).sum()
+    return total

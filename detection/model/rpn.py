@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from backbones.norm import conv_norm
 from detection.geometry.anchors import AnchorGenerator
 from detection.geometry.box_coder import BoxCoder
-from detection.model.assign import IGNORED, POSITIVE, Matcher, Sampler, generators, goal_boxes
+from detection.model.assign import IGNORED, NEGATIVE, POSITIVE, Matcher, Sampler, generators, goal_boxes
 from detection.model.losses import BoxLoss, LossSums
 from detection.records import Target
 
@@ -85,6 +85,8 @@ class RPN(nn.Module):
         sampled_logits, labels, box_sum = [], [], deltas.new_zeros((), dtype=torch.float32)
         for image, target in enumerate(targets):
             label_of, matched = self.matcher(anchors, target)
+            if not target.background:
+                label_of.masked_fill_(label_of == NEGATIVE, IGNORED)
             rows, sampled = self.sampler(label_of, random[image])
             sampled_logits.append(logits[image, rows])
             labels.append(sampled)

@@ -62,7 +62,7 @@ def errors_of(
         matches = reported.image_diagnostics(IOU)
     matched = np.where(index.crowd | index.difficult, -2, -1)
     for annotation, detection in matches["gt_match"].items():
-        if matched[annotation - 1] == -1:
+        if annotation <= len(matched) and matched[annotation - 1] == -1:
             matched[annotation - 1] = counted[detection - 1]
     right, ignored = np.zeros(len(results), bool), np.ones(len(results), bool)
     for detection, status in matches["dt_status"].items():

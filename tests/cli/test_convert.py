@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trees
+from PIL import Image
 
 from detection.cli.main import main
 from detection.data.locate import locate
@@ -54,3 +55,17 @@ def test_nothing_is_overwritten(shapes: Path, tmp_path: Path, capsys: pytest.Cap
     assert main(["convert", f"--data={shapes}", "--to=voc", str(shapes / "inside")]) == 2
     told = capsys.readouterr().err
     assert "is there already" in told and "is inside the dataset" in told
+
+
+def test_boxes_of_the_stored_picture_are_converted_to_the_shown_one(tmp_path: Path) -> None:
+    """YOLO's shares are of the picture that is shown, whatever the size that was annotated."""
+    trees.pictures(tmp_path / "in/images", "b")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(tmp_path / "in/images/b.png") as picture:
+        picture.copy().save(tmp_path / "in/images/b.png", exif=exif)
+    trees.save(tmp_path / "in/boxes.json", trees.coco("b"))
+    assert main(["convert", f"--data={tmp_path / 'in'}", "--to=yolo", str(tmp_path / "out")]) == 0
+    index, (x, y, w, h) = locate(tmp_path / "out").read("train"), trees.TRUTH["b"][0][1]
+    assert index.sizes.tolist() == [[trees.WIDTH, trees.HEIGHT]]
+    assert index.xywh[0] == pytest.approx([trees.HEIGHT - y - h, x, h, w], abs=1e-3)

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from detection.data.check import check_index
 from detection.data.coco import read_coco
+from detection.data.image import read_image
 from detection.data.index import AnnotationIndex
 from detection.data.voc import read_voc
 from detection.errors import InputError
@@ -74,18 +76,15 @@ def test_flawed_images(tmp_path: Path) -> None:
     whole = (tmp_path / "3.jpg").read_bytes()
     (tmp_path / "3.jpg").write_bytes(whole[: len(whole) * 4 // 5])
     Image.new("RGB", (30, 20)).save(tmp_path / "4.jpg")
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (40, 20)).save(tmp_path / "5.jpg", exif=exif)
-    with pytest.raises(InputError, match=r"image 1.jpg is missing from .* \(and 4 more flaws\)"):
+    with pytest.raises(InputError, match=r"image 1.jpg is missing from .* \(and 3 more flaws\)"):
         check_index(index, "error", decode=True)
     kept, report = check_index(index, "skip", decode=True)
-    assert kept.image_ids.tolist() == [6] and kept.annotation_ids.tolist() == [99]
+    assert kept.image_ids.tolist() == [5, 6] and kept.annotation_ids.tolist() == [99]
     text = "\n".join(report)
     assert "image unreadable: 2, left out; the first: image 2.jpg is broken: not an image" in text
     assert "image 4.jpg is 30x20 but annotated as 40x20" in text and len(report) == 3
     by_header, _ = check_index(index, "skip", decode=False)
-    assert by_header.image_ids.tolist() == [3, 6], "a header does not tell that the file is cut off"
+    assert by_header.image_ids.tolist() == [3, 5, 6], "a header does not tell that the file is cut off"
 
 
 def test_an_empty_split_raises_whatever_the_policy(tmp_path: Path) -> None:
@@ -115,3 +114,25 @@ def test_boxes_that_are_corners_are_refused_whatever_the_policy(tmp_path: Path, 
             check_index(index, policy, decode=False)
     one_is_none = make(tmp_path, [*boxes, [30, 5, 11.5, 3]])
     assert check_index(one_is_none, "skip", decode=False)[1]
+
+
+@pytest.mark.parametrize("policy", ["error", "skip"])
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 7, 8])
+def test_boxes_of_the_stored_picture_are_turned_as_exif_turns_it(tmp_path: Path, policy: str, orientation: int) -> None:
+    """The annotated size says of which frame the boxes are; where both frames have it, of the one that is shown."""
+    index = make(tmp_path, [[4, 2, 20, 9]])
+    exif, pixels = Image.Exif(), np.zeros((20, 40, 3), dtype=np.uint8)
+    exif[0x0112] = orientation
+    pixels[2:11, 4:24] = 255
+    Image.fromarray(pixels).save(tmp_path / "1.jpg", exif=exif, quality=95)
+    found, notes = check_index(index, policy, decode=False)
+    if orientation < 5:
+        assert not notes and found.xywh[0].tolist() == [4, 2, 20, 9]
+        return
+    assert len(notes) == 1 and "1 image that EXIF turns by a quarter" in notes[0] and "1.jpg" in notes[0]
+    x, y, w, h = found.xywh[0].astype(int).tolist()
+    shown = read_image(tmp_path / "1.jpg")
+    assert shown[y : y + h, x : x + w].min() > 100 and shown.shape[:2] == tuple(found.sizes[0])
+    shown[y : y + h, x : x + w] = 0
+    assert shown.max() < 100
+    assert found.xywh[1].tolist() == [1, 1, 5, 5] and index.xywh[0].tolist() == [4, 2, 20, 9]

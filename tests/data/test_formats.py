@@ -28,9 +28,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trees import corners, save
 
+from detection.config.schema import FORMATS
 from detection.data.locate import locate
+from detection.data.recognise import KNOWN
 from detection.errors import InputError
 from detection.printable import printable
+
+
+def test_every_format_can_be_asked_for():
+    assert sorted(FORMATS) == sorted(["auto", *KNOWN])
 
 
 @pytest.mark.parametrize("write", WRITERS)

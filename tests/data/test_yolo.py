@@ -4,9 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from detection.data.tally import Tally
 from detection.data.yolo import read_yolo, write_yolo
+from detection.data.yolo_rows import read_all, read_labels
 from detection.errors import InputError
 
 
@@ -94,3 +98,26 @@ def test_round_trip(tmp_path: Path) -> None:
     index.path(0).rename(tmp_path / "out/images/val/a.png")
     again = read_yolo(tmp_path / "out/data.yaml", "val")
     assert np.allclose(again.xywh, index.xywh, atol=1e-9) and again.labels.tolist() == [1, 0]
+
+
+LINES = ["0 .5 .5 .2 .2", "2 0.125 0.25 0.5 0.25", "1.0 .1 .1 .05 .05", "", "  ", "1 .5 .5 .2 .2 .9"]
+LINES += ["0 .1 .1 .4 .1 .4 .3", "3 .5 .5 .1 .1", "0 1.5 .5 .1 .1", "0 nan .5 .1 .1", "x y", "0 .5 .5", "1 .5 .5 .2 -0"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(files=st.lists(st.lists(st.sampled_from(LINES), max_size=4) | st.none(), max_size=5), wide=st.integers(0, 4))
+def test_files_read_together_are_read_as_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory, files: list[list[str] | None], wide: int
+) -> None:
+    """With odd rows and flaws among them, files that are not there, and one in UTF-16."""
+    folder, paths = tmp_path_factory.mktemp("labels"), []
+    for number, lines in enumerate(files):
+        paths.append(folder / f"{number}.txt")
+        if lines is not None:
+            paths[-1].write_text("\n".join(lines), encoding="utf-16" if number == wide else "utf-8")
+    alone, together = ([], Tally()), ([], Tally())
+    rows = [read_labels(path, 3, 0, alone[0].append, alone[1]) for path in paths]
+    counts, table = read_all([str(path) for path in paths], 3, 0, together[0].append, together[1])
+    assert counts.tolist() == list(map(len, rows))
+    assert np.array_equal(table, np.array([row for some in rows for row in some]).reshape(-1, 5))
+    assert alone[0] == together[0] and alone[1].lines() == together[1].lines()

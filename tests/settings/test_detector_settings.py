@@ -67,6 +67,10 @@ EFFECTS: dict[str, Other | Without] = {
     "dataset.val_salt": Other("2", "curves", "--dataset.val=none --dataset.val_salt=1"),
     "dataset.repeat_factor": Other("0.9"),
     "dataset.invalid": Other("error", "status", "--data={flawed}"),
+    "dataset.classes": Other("circle,star"),
+    "dataset.merge": Other("circle=round,ring=round"),
+    "dataset.single_class": Other("true"),
+    "dataset.unlabelled": Other("{unlabelled}"),
     "input.train_short_sides": Other("[96]"),
     "input.test_short_side": Other("96", "curves"),
     "input.long_side": Other("65", base="--data={mixed}"),
@@ -165,7 +169,9 @@ EFFECTS: dict[str, Other | Without] = {
 def run(shapes, tiny, trained, spoiled, tmp_path_factory):
     """What a run with these options, apart by spaces, does; the same options run once."""
     root = tmp_path_factory.mktemp("runs")
-    places = {**spoiled, "weights": trained / "best.pt", "elsewhere": root}
+    unlabelled = root / "unlabelled.csv"
+    unlabelled.write_text("".join(f"{k:06},circle,star\n" for k in range(1, 7)))
+    places = {**spoiled, "unlabelled": unlabelled, "weights": trained / "best.pt", "elsewhere": root}
 
     @cache
     def run(options):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 from torchvision.datasets import CocoDetection
 
@@ -20,6 +22,7 @@ from benchmarks.measuring import Table, alternate, in_fresh_process
 from detection.config.schema import InputConfig
 from detection.data.coco import read_coco
 from detection.data.dataset import DetectionDataset
+from detection.data.locate import locate
 from detection.experiments.report import Report
 from detection.markdown import markdown_table
 
@@ -47,6 +50,42 @@ def write_annotations(path: Path, images: int, objects: int) -> None:
             item = {"segmentation": [polygon], "area": box[2] * box[3] * 0.6, "iscrowd": 0, "image_id": owner}
             file.write(("," if k else "") + json.dumps({**item, "bbox": box, "category_id": label, "id": k + 1}))
         file.write("]}")
+
+
+def write_others(path: Path, folder: Path) -> dict[str, Path]:
+    """The dataset of the COCO file `path` once more as a table and as YOLO's texts, each with its images: of every
+    twenty thousand one is written, the others are links to it."""
+    index = read_coco(path)
+    places = {name: folder / name for name in ("CSV", "YOLO")}
+    for place in places.values():
+        _link_images(place / "images" / "train", [name.decode() for name in index.file_names.tolist()])
+    texts = places["YOLO"] / "labels" / "train"
+    texts.mkdir(parents=True)
+    names = index.class_names
+    (places["YOLO"] / "data.yaml").write_text(f"path: .\ntrain: images/train\nnames: [{', '.join(names)}]\n")
+    with (places["CSV"] / "labels.csv").open("w") as table:
+        table.write("filename,width,height,class,xmin,ymin,xmax,ymax\n")
+        for row, name in enumerate(index.file_names.tolist()):
+            lines = []
+            for (x, y, w, h), label in zip(
+                index.xywh[index.rows(row)].tolist(), index.labels[index.rows(row)].tolist()
+            ):
+                table.write(f"{name.decode()},{WIDTH},{HEIGHT},{names[label]},{x},{y},{x + w},{y + h}\n")
+                shares = ((x + w / 2) / WIDTH, (y + h / 2) / HEIGHT, w / WIDTH, h / HEIGHT)
+                lines.append(f"{label} " + " ".join(f"{share:.6f}" for share in shares) + "\n")
+            (texts / f"{name.decode()[:-4]}.txt").write_text("".join(lines))
+    return places
+
+
+def _link_images(folder: Path, names: list[str]) -> None:
+    folder.mkdir(parents=True)
+    first = folder
+    for k, name in enumerate(names):
+        if k % 20_000 == 0:  # file systems have a largest number of links to a file
+            first = folder / name
+            Image.new("RGB", (WIDTH, HEIGHT)).save(first)
+        else:
+            os.link(first, folder / name)
 
 
 def _image(number: int) -> dict[str, Any]:
@@ -141,15 +180,25 @@ def annotation_file(images: int, objects: int) -> Iterator[Path]:
         yield path
 
 
+def _times(table: Table, name: str) -> str:
+    seconds = table.numbers["load"]["seconds"]
+    return f"{statistics.median(seconds[f'toolkit, {name}']) / statistics.median(seconds['toolkit']):.1f}"
+
+
 def measure(images: int, objects: int, rounds: int, command: list[str]) -> Report:
-    with annotation_file(images, objects) as path:
+    with annotation_file(images, objects) as path, tempfile.TemporaryDirectory() as others:
         size = os.path.getsize(path) / 1e6
         table = Table("torchvision", unit="s")
-        table.add("load", alternate({name: lambda side=side: side(path) for name, side in SIDES.items()}, rounds))  # type: ignore[misc]
+        sides: dict[str, Callable[[], Any]] = {name: lambda side=side: side(path) for name, side in SIDES.items()}  # type: ignore[misc]
+        for name, place in write_others(path, Path(others)).items():
+            sides[f"toolkit, {name}"] = lambda place=place: locate(place).read("train")  # type: ignore[misc]
+        table.add("load", alternate(sides, rounds))
         owned = {name: in_fresh_process(growth, name, path) for name in SIDES}
     rows = [[name, f"{megabytes:.0f}"] for name, megabytes in owned.items()]
     text = f"""{images} images with {objects} objects in a COCO file of {size:.0f} MB with polygons, made up.
-torchvision's dataset reads it by pycocotools.
+torchvision's dataset reads it by pycocotools. The same as a CSV table, and as YOLO's texts with the headers of all
+images, which alone tell their sizes, takes the toolkit {_times(table, "CSV")} and {_times(table, "YOLO")} times as long
+as the COCO file.
 
 {table.text()}
 

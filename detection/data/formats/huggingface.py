@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from detection.data.assemble import Annotated, thing
 from detection.data.flaws import Report, reported
@@ -11,6 +12,7 @@ from detection.data.tally import Tally
 from detection.errors import InputError
 from detection.files.documents import load_text
 
+BOXES = ("bbox", "bboxes")
 CLASSES = ("categories", "category", "labels", "label", "category_id", "class", "id")
 
 
@@ -29,7 +31,7 @@ def _read_line(text: str, near: str, where: str, tally: Tally) -> Annotated:
     try:
         entry = json.loads(text)
         objects = entry.get("objects") or {}
-        boxes = objects.get("bbox", objects.get("bboxes")) or []
+        boxes: list[Any] = next((objects[key] for key in BOXES if objects.get(key)), [])
         labels: list[object] = next((objects[key] for key in CLASSES if key in objects), [])
         if not isinstance(entry["file_name"], str) or len(labels) != len(boxes):
             raise ValueError("as many boxes as categories")
