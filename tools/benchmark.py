@@ -9,6 +9,7 @@
     python tools/benchmark.py growth                           time and memory as batch, size, boxes and classes grow
     python tools/benchmark.py limits                           what the machine could do, stage by stage
     python tools/benchmark.py classifier --data CIFAR10        training of classifiers, and their input
+    python tools/benchmark.py report --data RUN                what a report adds to an evaluation, and its page
     python tools/benchmark.py rematerialise                    memory of a net of 1,202 layers
 
 Peers are torchvision, and mayaku where it is installed. Each writes benchmark_WORK.json and .md into --results.
@@ -23,6 +24,7 @@ from typing import Any
 
 import torch
 from benchmarks import classifier, evaluation, growth, index, inference, input, limits, postprocessing, training
+from benchmarks import report as reporting
 
 from detection.cli.arguments import Parser, at_least
 from detection.errors import InputError
@@ -41,6 +43,7 @@ WORKS: dict[str, Callable[[Any, list[str]], Report]] = {
     "classifier": lambda a, words: classifier.classifier(
         a.data, a.net or "cifar_resnet20", a.rounds, a.steps, a.workers, words
     ),
+    "report": lambda a, words: reporting.measure(a.data, a.images or 5000, a.device, a.rounds, words),
     "rematerialise": lambda a, words: classifier.rematerialise(a.net or "cifar_resnet1202", a.batch, words),
 }
 
@@ -48,11 +51,14 @@ WORKS: dict[str, Callable[[Any, list[str]], Report]] = {
 def main(arguments: list[str]) -> int:
     parser = Parser("benchmark.py", "Speed against peers, side by side.")
     parser.add_argument("work", choices=list(WORKS))
-    parser.add_argument("--data", help="pictures, a folder or file; classifier: images of classes of 32 pixels")
+    parser.add_argument(
+        "--data",
+        help="pictures; classifier: images of classes of 32 pixels; report: the folder of a run",
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--net", help="default cifar_resnet20, for rematerialise cifar_resnet1202")
     parser.add_argument("--batch", type=at_least(2), default=32, help="images (rematerialise)")
-    parser.add_argument("--images", type=at_least(5), help="default 5,000 for evaluation, 118,000 for index")
+    parser.add_argument("--images", type=at_least(5), help="default 5,000 for evaluation and report, 118,000 for index")
     parser.add_argument("--rounds", type=at_least(3), default=7)
     parser.add_argument("--steps", type=at_least(1), default=10)
     parser.add_argument("--workers", type=at_least(0), default=2, help="loading processes of the peer (classifier)")
