@@ -128,6 +128,17 @@ def conv_norm(
     return F.relu(y, inplace=True) if relu else y
 
 
+def normed_convolution(inputs: int, outputs: int, side: int, norm: str | None) -> nn.Module:
+    """A convolution that keeps the size of the map: alone with a bias, or followed by a norm of `NORMS`."""
+    conv = nn.Conv2d(inputs, outputs, side, padding=side // 2, bias=norm is None)
+    return conv if norm is None else nn.Sequential(conv, make_norm(norm, outputs))
+
+
+def parts_of(block: nn.Module) -> tuple[nn.Module, nn.Module | None]:
+    """The convolution and the norm of what `normed_convolution` made, as `conv_norm` takes them."""
+    return (block[0], block[1]) if isinstance(block, nn.Sequential) else (block, None)
+
+
 def folded(conv: nn.Conv2d, norm: nn.Module | None = None) -> PreparedConv2d:
     """The convolution and the frozen or batch norm behind it, with its present statistics, as one that serves."""
     if norm is None:

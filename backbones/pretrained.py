@@ -2,7 +2,7 @@
 
 A name is one of torchvision's published weights (`IMAGENET1K_V1`, ...), fetched once into torch's hub cache and
 checked against the hash in its file name. A path is a state dict in the same layout, alone or under `model`,
-`state_dict` or `backbone`; half precision is widened.
+`state_dict` or `backbone`; half precision is widened. timm's ResNets have the same layout.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from backbones.tensor_file import ENDING, read_tensors
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -88,11 +90,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def load_plain(path: Path) -> Any:
-    """What `torch.save` wrote, on the CPU; only tensors and plain values are unpickled, no code runs.
+    """What `torch.save` wrote, or a file of the safetensors format, on the CPU; only tensors and plain values are
+    unpickled, no code runs.
 
     Raises ValueError for an archive with packed parts, which torch never writes and which may hide any amount of
     memory, and whatever torch raises for a file that is not its own.
     """
+    if path.suffix == ENDING:
+        return read_tensors(path)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()

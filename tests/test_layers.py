@@ -43,8 +43,9 @@ LEVELS = {
     "detection.doctor": 6,
     "detection.experiments": 6,
     "detection.api": 6,
-    "detection.cli": 7,
-    "detection.__main__": 8,
+    "detection.folds": 7,
+    "detection.cli": 8,
+    "detection.__main__": 9,
 }
 SEES_CONFIG = tuple(
     f"detection.{name}"
@@ -57,6 +58,7 @@ SEES_CONFIG = tuple(
         "automatic",
         "training",
         "report",
+        "folds",
         "experiments",
         "api",
         "cli",

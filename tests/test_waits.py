@@ -12,7 +12,9 @@ from simulated_gpu import OnDevice, SimulatedGPU
 from detection.config.schema import ModelConfig, RoIConfig, RPNConfig
 from detection.engine.callback import Callback
 from detection.engine.learning_rate import LearningRate
-from detection.engine.loop import Loop, LoopSettings
+from detection.engine.length import Length
+from detection.engine.loop import Loop
+from detection.engine.loop_settings import LoopSettings
 from detection.engine.optimizer import build_optimizer
 from detection.engine.state import TrainingState
 from detection.model.build import build_model
@@ -50,10 +52,10 @@ def batch_of(count) -> Batch:
 
 def steps_of(gpu, model, batches, **changes) -> Loop:
     """The loop that has trained on the batches, with the waits of the last one."""
-    settings = {"total": 100, "splits": 1, "seed": 0, "clip": None, "amp": "off"}
+    settings = {"splits": 1, "seed": 0, "clip": None, "amp": "off"}
     settings |= {"log_every": 100, "evaluate_every": 100, "checkpoint_every": 100, "metric": "AP", "patience": None}
     optimizer = build_optimizer(model, 0.01, 0.9, 1e-4, 0.0, 0.0)
-    state = TrainingState(model, optimizer, LearningRate(0.01, 100))
+    state = TrainingState(model, optimizer, LearningRate(0.01, Length(100)))
     objective = DetectionObjective(None, gpu.device)
     loop = Loop(state, objective, LoopSettings(**settings | changes), lambda name, state: None, Callback())
     for batch in batches:

@@ -29,8 +29,10 @@ from detection.data.dataset import DetectionDataset, loader
 from detection.data.order import EvaluationOrder, TrainingOrder
 from detection.engine.callback import Callbacks
 from detection.engine.hardware import loaders
-from detection.engine.loop import Loop, LoopSettings
+from detection.engine.loop import Loop
+from detection.engine.loop_settings import LoopSettings
 from detection.engine.metric_files import MetricFiles
+from detection.engine.run import length_of
 from detection.engine.state import TrainingState
 from detection.engine.tensorboard import TensorBoard
 from detection.engine.terminal import Terminal
@@ -70,11 +72,18 @@ class PeerObjective:
         targets = [{"boxes": t.boxes, "labels": t.labels + 1} for t in batch.targets]
         return StepLosses(model(self._images(batch), targets), len(batch.indices))
 
-    @torch.no_grad()
     def evaluate(self, model: nn.Module, iteration: int) -> Evaluation:
+        self._detect(model, len(self.dataset))
+        return Evaluation(
+            evaluate_coco(ground_truth(self.dataset.index), self.results, self.config.evaluate.backend).stats
+        )
+
+    @torch.no_grad()
+    def _detect(self, model: nn.Module, count: int) -> None:
+        """What it finds in the first `count` images, into `results`."""
         model.eval()
         index, config = self.dataset.index, self.config
-        order = EvaluationOrder(len(index), 1, config.input.test_short_side)
+        order = EvaluationOrder(count, 1, config.input.test_short_side)
         self.results = []
         for batch in loader(self.dataset, order, loaders(config.input.workers, torch.device("cpu")), 1, pin=False):
             for found, row, size, original in zip(
@@ -83,7 +92,11 @@ class PeerObjective:
                 boxes = rescale(found["boxes"], size, original)
                 detections = Detections(boxes, found["scores"], found["labels"] - 1, original)
                 self.results += to_results([detections], index, [row])
-        return Evaluation(evaluate_coco(ground_truth(index), self.results, config.evaluate.backend).stats)
+
+    def evaluation_seconds(self, model: nn.Module) -> float:
+        began, tried = time.monotonic(), min(4, len(self.dataset))
+        self._detect(model, tried)
+        return (time.monotonic() - began) / tried * len(self.dataset)
 
     @staticmethod
     def _images(batch: Batch) -> list[Tensor]:
@@ -102,14 +115,16 @@ def main(arguments: list[str]) -> int:
     model = build_peer(config, len(splits.train.class_names))
     train, data, folder = config.train, config.input, Path(config.output)
     order = TrainingOrder(splits.train.sizes, train.batch, data.train_short_sides, config.seed, stop=1)
-    total = train.iterations or round(float(train.epochs or 0) * order.steps_per_epoch)
-    order.stop = total
+    length = length_of(train, order.steps_per_epoch)
+    order.stop = length.total
     objective = PeerObjective(DetectionDataset(splits.val, data, training=False), config)
-    state = TrainingState.at_start(model, replace(train, bias_decay=1e-4), total)
-    settings = LoopSettings(total, 1, config.seed, train.clip, "off", train.log_every, total, total, train.metric, None)
+    state = TrainingState.at_start(model, replace(train, bias_decay=1e-4), length)
+    settings = LoopSettings(
+        1, config.seed, train.clip, "off", train.log_every, length.total, length.total, train.metric, None
+    )
     write_atomically(folder / "config.yaml", to_yaml(config).encode())
     told = Callbacks([Terminal(), MetricFiles(folder), TensorBoard(folder / "tensorboard")])
-    told.on_start(0, total)
+    told.on_start(0, length.total)
     loop = Loop(state, objective, settings, partial(_save, folder), told)
     began = time.monotonic()
     batches = loader(
@@ -122,7 +137,9 @@ def main(arguments: list[str]) -> int:
     loop.run(iter(batches))
     told.on_end()
     result = evaluate_coco(ground_truth(splits.val), objective.results, config.evaluate.backend)
-    print(f"{time.monotonic() - began:.0f} s for {total} iterations and the evaluation\n\n{summary_table(result)}")
+    print(
+        f"{time.monotonic() - began:.0f} s for {length.total} iterations and the evaluation\n\n{summary_table(result)}"
+    )
     write_atomically(folder / "evaluation.json", json.dumps(to_json(result), indent=1).encode())
     return 0
 

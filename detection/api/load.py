@@ -84,7 +84,8 @@ class LoadedDetector:
 
 
 def load(path: Path | str, device: str = "auto", size: int | None = None) -> LoadedDetector:
-    """The detector of a `best.pt` or `last.pt`, of the folder of a run (its best.pt), or of an export.
+    """The detector of a `best.pt` or `last.pt`, of the folder of a run (its best.pt), of an export, or of torchvision,
+    detectron2 or mmdetection: the state dict of a fasterrcnn_resnet50_fpn or _v2, a .pkl of the zoo.
 
     device: auto, cpu, cuda, cuda:N or mps; size: shorter side of the network's input in pixels, default as in training.
     Raises `InputError` where the file is missing or is no detector. Checkpoints hold no code that is run.

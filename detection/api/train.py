@@ -61,9 +61,12 @@ def train(
             raise InputError(f"callbacks: got {callbacks!r}; give a list of objects of detection.Callback")
     given = {"data": data, "output": output, "config": config, **options, **(settings or {})}
     words = [f"--{key}={_text(value)}" for key, value in given.items() if value is not None]
-    made = configure(CommandLine.read(words, Config))
-    for line in made.lines:
-        print(line)
+    line = CommandLine.read(words, Config)
+    if line.folds:
+        raise InputError("folds: belongs to the command, `frcnn train --folds K`; here one detector is trained")
+    made = configure(line)
+    for told in made.lines:
+        print(told)
     result = run_training(made.config, made.splits, made.origins, callbacks)
     stats = None if result is None or result.evaluation is None else dict(result.evaluation.stats)
     return TrainedRun(Path(made.config.output), stats, made.config)

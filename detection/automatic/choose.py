@@ -23,6 +23,9 @@ SMALLEST_OBJECT = 16.0
 METRIC_LIMIT = 100
 """Detections an image that a detector gives by default, and that COCO's metric counts."""
 
+ADAMW_RATE = 1e-4
+"""Learning rate of AdamW for batches of 16, as in DETR's and ViTDet's recipes; it follows the root of the batch."""
+
 AMP_REASONS = {
     "bf16": "fastest on this GPU",
     "fp16": "fastest on this GPU, which is older than bf16",
@@ -95,6 +98,9 @@ def _schedule(images: int, hardware: Hardware, train: TrainConfig, given: Collec
     shared = f", {each} for each of {processes} processes" if processes > 1 else ""
     if "train.batch" in given:
         batch, rate = train.batch, (0.01 if gpu else 0.005) * train.batch / usual
+    adamw = train.optimizer == "adamw"
+    if adamw:
+        rate = ADAMW_RATE * (batch / 16) ** 0.5
     seen = max(12 * images, 16000) if gpu else int(np.clip(12 * images, 1200, 4000))
     iterations = max(seen // batch, 1)
     length = [
@@ -102,18 +108,21 @@ def _schedule(images: int, hardware: Hardware, train: TrainConfig, given: Collec
             "train.iterations", iterations, f"{iterations * batch / images:.1f} epochs of {counted(images, 'image')}"
         )
     ]
-    if train.iterations is not None or train.epochs is not None:
+    if train.iterations is not None or train.epochs is not None or train.time is not None:
         length = []
+    if train.iterations is not None or train.epochs is not None:
         iterations = train.iterations or max(round(float(train.epochs or 0) * images / batch), 1)
+    timed = train.time is not None
     evaluations = max(iterations // 10, images // batch, 1)
     return [
         _chosen("train.batch", batch, f"images per iteration{shared}"),
         *length,
         _chosen("train.lr", rate, f"for batches of {batch}"),
+        *([_chosen("train.weight_decay", 0.05, "usual for AdamW")] if adamw else []),
         _chosen("train.schedule", "cosine", "has no steps to tune"),
-        _chosen("train.warmup", min(500, iterations // 4), "iterations"),
+        _chosen("train.warmup", 500 if timed else min(500, iterations // 4), "iterations"),
         _chosen("train.clip", 10.0, "limits what a bad batch can do"),
-        _chosen("train.evaluate_every", min(evaluations, iterations), "iterations"),
+        *([] if timed else [_chosen("train.evaluate_every", min(evaluations, iterations), "iterations")]),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from detection.automatic.batch import measured_batch
 from detection.automatic.choose import choose_settings
 from detection.config.command_line import CommandLine
 from detection.config.origin import Setting
@@ -12,9 +13,11 @@ from detection.config.ranges import check_ranges
 from detection.config.read import draft_config, origins, read_config, resumed
 from detection.config.schema import Config
 from detection.engine.hardware import Hardware
+from detection.engine.settings import check_device
+from detection.errors import InputError
 from detection.loading.datasets import Splits, find_data, load_splits
 from detection.loading.detectors import model_settings
-from detection.parallel import choose_device
+from detection.parallel import choose_device, planned_world
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,39 @@ def fit_to_data(line: CommandLine) -> FittedConfig:
 
     Raises `InputError` for what cannot be read, and for given settings that do not go together or with the choice.
     """
+    fitted = _fitted(line)
+    if not line.fit_batch:
+        return fitted
+    setting, told = _batch(fitted.config, fitted.splits)
+    if setting is None:
+        return replace(fitted, lines=(*fitted.lines, told))
+    again = _fitted(replace(line, given={**line.given, setting.key: str(setting.value)}), fitted.splits)
+    settings = (*(each for each in again.settings if each.key != setting.key), setting)
+    return replace(again, settings=settings, lines=(*again.lines, told))
+
+
+def _batch(config: Config, splits: Splits) -> tuple[Setting | None, str]:
+    """The batch that a GPU has memory for, None where there is no GPU, and what to say of it."""
+    device = choose_device(config.device)
+    if device.type != "cuda":
+        return None, f"--batch auto: measures the memory of an NVIDIA GPU; on {device} it stays {config.train.batch}"
+    if planned_world() > 1:
+        raise InputError("--batch auto: measures one process on one GPU; with several, give --batch N")
+    check_device(config.train, config.model.norm, "model.norm", device)
+    batch, why = measured_batch(config, splits.train, device)
+    batch = max(batch // config.train.accumulate, 1) * config.train.accumulate
+    return Setting("train.batch", batch, "chosen", why), f"--batch auto: {batch}, which {why}"
+
+
+def _fitted(line: CommandLine, splits: Splits | None = None) -> FittedConfig:
+    """splits: where they have been read already."""
     draft = draft_config(line, Config)
     check_ranges(draft)
     inherited = _inherited(draft.model.weights)
     draft = draft_config(line, Config, inherited)
     source = find_data(draft)
     strict = line.gives("dataset.invalid")
-    splits = load_splits(draft if strict else replace(draft, dataset=replace(draft.dataset, invalid="skip")))
+    splits = splits or load_splits(draft if strict else replace(draft, dataset=replace(draft.dataset, invalid="skip")))
     hardware = Hardware.of(choose_device(draft.device))
     given = {*line.given, *(setting.key for setting in inherited)}
     chosen = choose_settings(splits.train, hardware, draft.dataset.val in source.splits, draft, given)
@@ -67,9 +96,25 @@ def configure(line: CommandLine) -> Configured:
     line = resumed(line, draft_config(line, Config))
     if line.files:
         config = read_config(line, Config)
-        return Configured(config, origins(line, config))
+        return _with_batch(line, config) if line.fit_batch else Configured(config, origins(line, config))
     fitted = fit_to_data(line)
     return Configured(fitted.config, origins(line, fitted.config, fitted.settings), fitted.splits, fitted.lines)
+
+
+def _with_batch(line: CommandLine, config: Config) -> Configured:
+    """A config with the batch that a GPU has memory for, and the rate that goes with it unless that is given."""
+    splits = load_splits(config)
+    setting, told = _batch(config, splits)
+    if setting is None:
+        return Configured(config, origins(line, config), splits, (told,))
+    given = {**line.given, setting.key: str(setting.value)}
+    rate = config.train.lr * setting.value / config.train.batch
+    if not line.gives("train.lr"):
+        given["train.lr"] = repr(rate)
+        told += f"; the learning rate follows it, {config.train.lr:g} -> {rate:g}"
+    again = replace(line, given=given)
+    made = read_config(again, Config)
+    return Configured(made, {**origins(again, made), setting.key: setting}, splits, (told,))
 
 
 def _inherited(weights: str | None) -> list[Setting]:

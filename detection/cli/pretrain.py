@@ -25,6 +25,6 @@ def main(arguments: list[str]) -> int:
     from detection.training.classifier import pretrain
 
     if config.processes > 1 and not launched():
-        return launch("pretrain", line.words, config.processes, config.device)
-    print_result(pretrain(config, origins=origins(line, config)))
+        return launch("pretrain", line.all_words, config.processes, config.device)
+    print_result(pretrain(config, origins=origins(line, config), dry=line.dry))
     return 0

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from detection.engine.trainable import TrainingResult
+    from detection.folds.result import FoldedResult
 
 
 def print_result(found: TrainingResult | None) -> None:
@@ -14,7 +17,18 @@ def print_result(found: TrainingResult | None) -> None:
         return
     if found.summary:
         print(f"\n{found.summary}")
+    _print_files(found.files)
+
+
+def print_folds(found: FoldedResult | None) -> None:
+    """What the folds of a cross-validation find together; nothing of one that was only tried out."""
+    if found is not None:
+        print(f"\n{found.text}")
+        _print_files(found.files)
+
+
+def _print_files(files: dict[Path, str]) -> None:
     print()
-    width = max(len(str(path)) for path in found.files)
-    for path, meaning in found.files.items():
+    width = max(len(str(path)) for path in files)
+    for path, meaning in files.items():
         print(f"{path!s:{width}}  {meaning}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
-from detection.cli.results import print_result
+from detection.cli.results import print_folds, print_result
 from detection.cli.settings import answered
 from detection.config.command_line import CommandLine
 from detection.config.read import draft_config, resumed
@@ -13,7 +14,8 @@ from detection.config.schema import Config
 DESCRIPTION = """Train a Faster R-CNN. Settings come from --config FILE and from options, which win. With --data and no
 --config, format, classes, splits, model, input size and schedule are chosen by looking at the data. With --resume and
 no --config, the settings are those of the run in --output, but for what is given besides. Under torchrun every process
-takes its share of each batch."""
+takes its share of each batch. With --folds K, K detectors are trained and each is tested on the images that it has not
+seen."""
 
 
 def main(arguments: list[str]) -> int:
@@ -27,14 +29,19 @@ def main(arguments: list[str]) -> int:
     from detection.parallel import launched
 
     if draft.processes > 1 and not launched():
-        return launch("train", line.words, draft.processes, draft.device)
+        return launch("train", line.all_words, draft.processes, draft.device)
     from detection.automatic.configure import configure
+    from detection.folds.run import cross_validate, planned_folds
     from detection.training.train import train
 
     made = configure(line)
     if made.lines and os.environ.get("RANK", "0") == "0":
         print("\n".join(made.lines))
-    found = train(made.config, made.splits, made.origins)
+    folds = line.folds or (planned_folds(Path(made.config.output)) if made.config.resume else 0)
+    if folds:
+        print_folds(cross_validate(made.config, folds, made.splits, made.origins, line.dry))
+        return 0
+    found = train(made.config, made.splits, made.origins, dry=line.dry)
     print_result(found)
     if found is not None and made.config.evaluate.report:
         _report(made.config)
@@ -43,8 +50,6 @@ def main(arguments: list[str]) -> int:
 
 def _report(config: Config) -> None:
     """What the best weights get wrong, where there is a validation split."""
-    from pathlib import Path
-
     from detection.parallel import choose_device
     from detection.report.run import Choice, report_on
 

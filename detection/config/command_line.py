@@ -14,7 +14,13 @@ from detection.config.schema import Config
 from detection.config.shipped import find_config
 from detection.errors import InputError
 
-_BOTH = {"epochs": "train.epochs", "batch": "train.batch", "lr": "train.lr", "workers": "input.workers"}
+_BOTH = {
+    "epochs": "train.epochs",
+    "time": "train.time",
+    "batch": "train.batch",
+    "lr": "train.lr",
+    "workers": "input.workers",
+}
 SHORT: dict[type, dict[str, str]] = {
     Config: {
         **_BOTH,
@@ -33,8 +39,11 @@ SHORT: dict[type, dict[str, str]] = {
 LISTED = ("dataset.classes", "dataset.merge")
 """Settings that are lists of names, which may be given with commas between."""
 
-FLAGS = ("help", "help-all", "print-config")
+TEXTS = ("help", "help-all", "print-config")
 """Options without a value, which ask for a text."""
+
+FLAGS = (*TEXTS, "dry-run")
+"""Options without a value."""
 
 FOREIGN = {
     "learning-rate": "lr",
@@ -59,11 +68,15 @@ FOREIGN = {
 @dataclass(frozen=True)
 class CommandLine:
     """files: values of --config, in order. given: dotted key -> text of the value, the last one where a key is given
-    twice. wanted: the one of `FLAGS` that was asked for, else empty."""
+    twice. wanted: the one of `TEXTS` that was asked for, else empty; dry: whether the run is only to be tried out;
+    fit_batch: whether `--batch auto` was given; folds: those of `--folds`, 0 without."""
 
     files: tuple[str, ...] = ()
     given: dict[str, str] = field(default_factory=dict)
     wanted: str = ""
+    dry: bool = False
+    fit_batch: bool = False
+    folds: int = 0
 
     @classmethod
     def read(cls, words: list[str], kind: type) -> CommandLine:
@@ -71,12 +84,17 @@ class CommandLine:
         known = keys_of(kind)
         files: list[str] = []
         given: dict[str, str] = {}
-        wanted, rest = "", list(words)
+        wanted, dry, fit_batch, folds, rest = "", False, False, 0, list(words)
         while rest:
             name, value = _option(rest)
             key = SHORT[kind].get(name, name)
+            if name in FLAGS and value is not None:
+                raise InputError(f"--{name}: takes no value, and {value!r} was given")
             if name in FLAGS:
-                wanted = wanted or name
+                dry, wanted = dry or name == "dry-run", wanted or (name if name in TEXTS else "")
+                continue
+            if name == "folds" and kind is Config:
+                folds = _folds(value)
                 continue
             if name != "config" and not (name == "size" and kind is Config) and key not in known:
                 raise InputError(unknown(name, kind))
@@ -85,14 +103,25 @@ class CommandLine:
             if name == "config":
                 files.append(str(find_config(str(value))))
                 continue
+            if key == "train.batch" and kind is Config:
+                fit_batch = value == "auto"
+                if fit_batch:
+                    given.pop(key, None)
+                    continue
             settings = _settings(key, value)
             given = {k: v for k, v in given.items() if k not in settings} | settings
-        return cls(tuple(files), given, wanted)
+        return cls(tuple(files), given, wanted, dry, fit_batch, folds)
 
     @property
     def words(self) -> list[str]:
         """The same by full names, files first, since options win over them."""
         return [f"--config={file}" for file in self.files] + [f"--{key}={value}" for key, value in self.given.items()]
+
+    @property
+    def all_words(self) -> list[str]:
+        """Those, and whether the run is to be tried out: the command again."""
+        added = {"--dry-run": self.dry, "--batch=auto": self.fit_batch, f"--folds={self.folds}": self.folds > 0}
+        return [*self.words, *(word for word, given in added.items() if given)]
 
     def gives(self, *keys: str) -> bool:
         """Whether any of these settings is given as an option."""
@@ -139,7 +168,7 @@ def training_sides(size: int) -> list[int]:
 
 def unknown(name: str, kind: type, dashes: str = "--", what: str = "option") -> str:
     """What to say of an option, or of a setting in a file, that does not exist: the nearest one that does."""
-    short = [*SHORT[kind], *(["size"] if kind is Config else []), "config", *FLAGS]
+    short = [*SHORT[kind], *(["size", "folds"] if kind is Config else []), "config", *FLAGS]
     names = [*(short if dashes else []), *keys_of(kind)]
     last = {each.rsplit(".", 1)[-1]: each for each in reversed(names)}
     near = [FOREIGN[name]] if FOREIGN.get(name) in names else difflib.get_close_matches(name, names, n=1, cutoff=0.75)
@@ -162,6 +191,16 @@ def _option(rest: list[str]) -> tuple[str, str | None]:
     if rest and not rest[0].startswith("--") and name not in FLAGS:
         return name, rest.pop(0)
     return name, None
+
+
+def _folds(value: str | None) -> int:
+    try:
+        count = int(value or "")
+    except ValueError as error:
+        raise InputError(f"--folds: {value!r} is not a whole number; give 2 or more, such as 5") from error
+    if count < 2:
+        raise InputError(f"--folds: {count} is below 2")
+    return count
 
 
 def _settings(key: str, value: str | None) -> dict[str, str]:

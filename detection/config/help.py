@@ -20,12 +20,14 @@ FIRST = {
     "output": "FOLDER",
     "config": "FILE",
     "epochs": "N",
+    "time": "TIME",
     "batch": "N",
     "lr": "RATE",
     "size": "PIXELS",
     "model": "NAME",
     "backbone": "NAME",
     "weights": "FILE",
+    "folds": "K",
     "device": "NAME",
     "workers": "N",
     "resume": "[FOLDER]",
@@ -39,8 +41,10 @@ EXTRA = {
     "config": "YAML file with any of the settings, or the name of one that comes with the toolkit",
     "size": "shorter side of the network's input: sets input.test_short_side, input.train_short_sides and "
     "input.long_side together",
+    "folds": "cross-validation: K trainings, each tested on a Kth of the images, and one list of doubtful labels",
     "resume": "continue from the last checkpoint in --output, or in FOLDER",
     "help-all": "every setting with its meaning, its range and its default",
+    "dry-run": "say what the run would take, by its first steps, and stop; nothing is written",
     "print-config": "print the settings as YAML, instead of training",
 }
 """What options that are no single setting do."""
@@ -52,13 +56,13 @@ def short_help(program: str, description: str, kind: type[AnyConfig]) -> str:
     rows = []
     for name, value in FIRST.items():
         key = known.get(name, name)
-        if name in EXTRA and (name != "size" or kind is Config):
+        if name in EXTRA and (name not in ("size", "folds") or kind is Config):
             rows.append((f"--{name} {value}", EXTRA[name]))
         elif key in meanings:
             choices = f" ({kind_of(fields[key])})" if "Literal" in str(fields[key].type) else ""
             full = f" [{key}]" if key != name else ""
             rows.append((f"--{name} {value}", meanings[key] + choices + full))
-    rows += [(f"--{name}", EXTRA[name]) for name in ("help-all", "print-config")]
+    rows += [(f"--{name}", EXTRA[name]) for name in ("dry-run", "help-all", "print-config")]
     wide = max(len(option) for option, _ in rows) + 4
     lines = [
         f"usage: {program} --data PATH [options]",

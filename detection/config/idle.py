@@ -15,6 +15,7 @@ Row = tuple[str, str, Callable[[Any], bool]]
 
 _TRAIN: list[Row] = [
     ("train.steps", "train.schedule", lambda value: value == "step"),
+    ("train.momentum", "train.optimizer", lambda value: value == "sgd"),
     ("train.gamma", "train.schedule", lambda value: value != "cosine"),
     ("train.plateau", "train.schedule", lambda value: value == "plateau"),
     ("train.metric", "dataset.val", lambda value: value is not None),
@@ -26,7 +27,11 @@ DETECTOR: list[Row] = [
     ("train.step_shares", "train.mode", lambda value: value == "alternating"),
     ("train.pictures dataset.val_fraction", "dataset.val", lambda value: value is not None),
     ("model.fpn_channels", "model.architecture", lambda value: value == "fpn"),
-    ("model.roi.hidden", "model.architecture", lambda value: value in ("fpn", "dc5")),
+    (
+        "model.head_norm model.roi.convolutions model.roi.hidden",
+        "model.architecture",
+        lambda value: value in ("fpn", "dc5"),
+    ),
     ("model.roi.dropout", "model.architecture", lambda value: value == "vgg16"),
     ("model.roi.sampling_ratio", "model.roi.pool", lambda value: value != "pool"),
     ("model.rpn.beta", "model.rpn.box_loss", lambda value: value == "smooth_l1"),

@@ -84,6 +84,18 @@ def flat(content: dict[str, Any], above: str = "") -> dict[str, Any]:
     return found
 
 
+def nested(settings: dict[str, Any]) -> dict[str, Any]:
+    """Sections within sections, from dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        *above, last = key.split(".")
+        section = found
+        for part in above:
+            section = section.setdefault(part, {})
+        section[last] = value
+    return found
+
+
 def from_dict(content: dict[str, Any], origin: Path, kind: type[C]) -> C:
     """The config that a checkpoint holds."""
     parser = _parser(kind)

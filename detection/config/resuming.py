@@ -29,10 +29,10 @@ _RUN = _table(used="data seed", free="output device processes resume")
 
 # The weights kept as best were chosen by the metric.
 _TRAIN = _table(
-    used="batch accumulate iterations epochs lr momentum weight_decay norm_decay bias_decay schedule steps plateau "
-    "gamma warmup warmup_factor clip skip_nonfinite amp tf32 compile ema evaluate_every log_every checkpoint_every "
-    "patience",
-    refused="metric",
+    used="batch accumulate iterations epochs time lr momentum weight_decay norm_decay bias_decay schedule steps "
+    "plateau gamma warmup warmup_factor clip skip_nonfinite amp tf32 compile ema evaluate_every log_every "
+    "checkpoint_every patience",
+    refused="metric optimizer",
 )
 
 DETECTOR: dict[str, Change] = {
@@ -41,7 +41,7 @@ DETECTOR: dict[str, Change] = {
     **_below(
         "dataset",
         _table(
-            used="format images invalid unlabelled",
+            used="format images invalid unlabelled repeat_factor",
             refused="train val val_fraction val_salt classes merge single_class",
         ),
     ),
@@ -57,8 +57,9 @@ DETECTOR: dict[str, Change] = {
     **_below(
         "model",
         _table(
-            refused="architecture backbone weights norm freeze stride_in_1x1 width fpn_channels anchors.sizes "
-            "anchors.ratios anchors.offset anchors.rounded roi.pool roi.hidden roi.class_agnostic roi.context",
+            refused="architecture backbone weights norm freeze stride_in_1x1 width fpn_channels head_norm "
+            "anchors.sizes anchors.ratios anchors.offset anchors.rounded roi.pool roi.hidden roi.class_agnostic "
+            "roi.context rpn.convolutions roi.convolutions",
             free="rematerialise",
             used="rpn.positive_iou rpn.negative_iou rpn.batch_per_image rpn.positive_fraction rpn.nms rpn.min_side "
             "rpn.train_before_nms rpn.train_after_nms rpn.test_before_nms rpn.test_after_nms rpn.box_loss rpn.beta "
@@ -84,7 +85,7 @@ CLASSIFIER: dict[str, Change] = {
 BY_THE_DATA = ("dataset.val_salt", "dataset.hold_out", "dataset.hold_out_salt")
 """What a run fills in where nothing is given."""
 
-ALTERNATING = ("data", "input", "model", "seed", "train.epochs", "train.iterations")
+ALTERNATING = ("data", "input", "model", "seed", "train.epochs", "train.iterations", "train.time")
 """How the settings begin that alternating training refuses besides: finished steps and their proposals would be of the
 old ones."""
 

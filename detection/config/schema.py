@@ -44,6 +44,9 @@ class DatasetConfig:
     """share of the images held out when there is no validation split"""
     val_salt: int | None = None
     """with the content of an image decides whether it is held out; default one whose parts have the same classes"""
+    repeat_factor: float = ranged(0.0, "[0, 1]")
+    """images of classes that are in less than this share of the images come more often, by the root of the ratio (Gupta
+    et al. 2019); 0: every image once an epoch"""
     invalid: Literal["error", "skip"] = "error"
     """a bad image or box: stop, or leave it out, count it and say so"""
     classes: list[str] | None = None
@@ -109,6 +112,8 @@ class RPNConfig:
     """an anchor with at least this IoU to an object learns to propose it, as does each object's best anchor"""
     negative_iou: float = ranged(0.3, "[0, 1]")
     """an anchor with less IoU than this to every object learns that it is background"""
+    convolutions: int = ranged(1, "[1, inf)")
+    """3x3 convolutions before the two of scores and boxes"""
     batch_per_image: int = ranged(256, "[1, inf)")
     """anchors sampled an image"""
     positive_fraction: float = ranged(0.5, "[0, 1]")
@@ -147,6 +152,8 @@ class RoIConfig:
     """largest share of the sampled regions that are objects"""
     append_truth: bool = True
     """the ground truth boxes are among the training proposals"""
+    convolutions: int = ranged(0, "[0, inf)")
+    """3x3 convolutions before fc6, which then is the only such layer (architectures fpn and dc5); 0: fc6 and fc7"""
     hidden: int = ranged(1024, "[1, inf)")
     """width of fc6 and fc7 (architectures fpn and dc5)"""
     dropout: float = ranged(0.5, "[0, 1]")
@@ -191,6 +198,9 @@ class ModelConfig:
     """channels of the stem; 64 in the papers, less for small nets from scratch"""
     fpn_channels: int = ranged(256, "[1, inf)")
     """channels of each level of the pyramid (architecture fpn)"""
+    head_norm: Literal["none", "frozen", "batch", "group"] = "none"
+    """norm behind the convolutions of the pyramid and of the box head (architectures fpn and dc5); torchvision's
+    fasterrcnn_resnet50_fpn_v2 has batch"""
     rematerialise: bool = False
     """keep few activations of the backbone in training and compute the others again: less memory, more time"""
     anchors: AnchorConfig = field(default_factory=AnchorConfig)
@@ -202,6 +212,9 @@ class ModelConfig:
 class DetectorTrainConfig(TrainConfig):
     """Optimisation, evaluation during training, and what is written."""
 
+    batch: int = ranged(16, "[1, inf)")
+    """images an optimiser step sees, over all processes and accumulation steps; `--batch auto`: as many as a GPU has
+    memory for, measured before the start"""
     mode: Literal["joint", "alternating"] = "joint"
     """joint: RPN and second stage at once; alternating: the four steps of Faster R-CNN, section 3.2"""
     step_shares: list[float] = ranged([1.0, 0.5, 1.0, 0.5], "(0, inf)")

@@ -17,15 +17,21 @@ class TrainConfig:
     accumulate: int = ranged(1, "[1, inf)")
     """forward and backward passes an optimiser step is split into"""
     iterations: int | None = ranged(None, "[1, inf)")
-    """optimiser steps; either this or `epochs`"""
+    """optimiser steps; one of this, `epochs` and `time`"""
     epochs: float | None = ranged(None, "(0, inf)")
-    """passes over the training split; either this or `iterations`"""
+    """passes over the training split; one of this, `iterations` and `time`"""
+    time: str | None = None
+    """how long the run may take, validation included, such as 2h, 90m or 1h30m: the rate follows the share of the time
+    and the run ends by itself; one of this, `iterations` and `epochs`"""
     lr: float = ranged(0.02, "(0, inf)")
     """learning rate at this batch size"""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """stochastic gradient descent with momentum, or AdamW (Loshchilov and Hutter 2019), which wants a rate some fifty
+    times smaller and a weight decay near 0.05"""
     momentum: float = ranged(0.9, "[0, 1)")
-    """momentum of stochastic gradient descent"""
+    """momentum of stochastic gradient descent (optimizer sgd)"""
     weight_decay: float = ranged(1e-4, "[0, inf)")
-    """factor of the weights that is added to their gradients, an L2 penalty"""
+    """factor of the weights that is added to their gradients, an L2 penalty; with adamw, of their own shrinking"""
     norm_decay: float = ranged(0.0, "[0, inf)")
     """weight decay of norm layers' parameters"""
     bias_decay: float | None = ranged(None, "[0, inf)")
@@ -61,4 +67,5 @@ class TrainConfig:
     checkpoint_every: int | None = ranged(None, "[1, inf)")
     """iterations between checkpoints; default with each evaluation"""
     patience: int | None = ranged(None, "[1, inf)")
-    """evaluations without improvement before stopping"""
+    """evaluations without improvement before stopping; with schedule cosine the rate falls to zero first,
+    until the next one"""

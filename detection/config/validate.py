@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detection.config.duration import seconds_of
 from detection.config.pretrain import PretrainConfig
 from detection.config.ranges import check_ranges
 from detection.config.schema import Config, DatasetConfig, InputConfig, ModelConfig
@@ -177,6 +178,12 @@ def _alternating(config: Config) -> None:
         "means batch without model.weights, which train.mode alternating cannot fix; use group",
     )
     _require(
+        not (alternating and config.model.head_norm == "batch"),
+        "model.head_norm",
+        "batch",
+        "does not go with train.mode alternating, which fixes layers between steps; use frozen or group",
+    )
+    _require(
         not (alternating and config.train.schedule == "plateau"),
         "train.schedule",
         "plateau",
@@ -185,12 +192,11 @@ def _alternating(config: Config) -> None:
 
 
 def _train(train: TrainConfig, val: str | None) -> None:
-    _require(
-        (train.iterations is None) != (train.epochs is None),
-        "train.iterations",
-        train.iterations,
-        "give exactly one of train.iterations and train.epochs",
-    )
+    given = [each for each in (train.iterations, train.epochs, train.time) if each is not None]
+    rule = "give exactly one of train.iterations, train.epochs and train.time"
+    _require(len(given) == 1, "train.iterations", train.iterations, rule)
+    if train.time is not None:
+        seconds_of(train.time, "train.time")
     _require(
         train.batch % train.accumulate == 0,
         "train.accumulate",

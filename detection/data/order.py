@@ -6,10 +6,13 @@ number of processes and workers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+from detection.data.index import AnnotationIndex
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,9 @@ class Draw:
 class TrainingOrder:
     """Batches of draws from step `start` to step `stop`, for one process of several.
 
-    Every image comes once an epoch. With `group_by_aspect`, a batch holds only wide or only tall images, save for
-    those left over at the end of an epoch; the last batch of an epoch is filled up with the epoch's first images.
+    Every image comes once an epoch, or as often as `repeats` says. With `group_by_aspect`, a batch holds only wide or
+    only tall images, save for those left over at the end of an epoch; the last batch of an epoch is filled up with the
+    epoch's first images.
 
     Args:
         sizes: (N, 2) height and width of the images.
@@ -34,6 +38,8 @@ class TrainingOrder:
         short_sides: one is drawn for each step.
         rank, world: this process and their number.
         splits: parts that a process takes its share of a step in (gradient accumulation).
+        repeats: (N,) how often each image comes an epoch, 1 or more; between two whole numbers, either in turn. None:
+            once.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class TrainingOrder:
         rank: int = 0,
         world: int = 1,
         splits: int = 1,
+        repeats: np.ndarray | None = None,
     ) -> None:
         if batch % (world * splits):
             raise ValueError(f"a batch of {batch} images cannot be shared by {world} processes in {splits} parts each")
@@ -58,8 +65,9 @@ class TrainingOrder:
         self.start, self.stop = start, stop
         self.rank, self.world, self.splits = rank, world, splits
         self._plan: tuple[int, np.ndarray] = (-1, np.empty((0, batch), dtype=np.int64))
-        full = sum(int(group.sum()) // batch for group in (self.wide, ~self.wide))
-        self.steps_per_epoch = full + -(-(len(sizes) - full * batch) // batch)
+        self.repeats = repeats
+        self.draws = len(sizes) if repeats is None else math.ceil(float(repeats.sum()))
+        self.steps_per_epoch = -(-self.draws // batch)
 
     def __len__(self) -> int:
         return (self.stop - self.start) * self.splits
@@ -86,6 +94,8 @@ class TrainingOrder:
         if self._plan[0] != epoch:
             random = np.random.default_rng((self.seed, epoch, 0))
             order = random.permutation(len(self.wide))
+            if self.repeats is not None:
+                order = random.permutation(np.repeat(order, self._counts(order, float(random.random()))))
             whole, rest = [], []
             for group in (order[self.wide[order]], order[~self.wide[order]]):
                 cut = len(group) // self.batch * self.batch
@@ -97,6 +107,26 @@ class TrainingOrder:
             batches = np.concatenate([np.concatenate(whole).reshape(-1, self.batch), tail])
             self._plan = (epoch, batches[random.permutation(len(batches))])
         return self._plan[1]
+
+    def _counts(self, order: np.ndarray, offset: float) -> np.ndarray:
+        """How often each image of `order` comes in an epoch, `draws` in all: the whole numbers that the running sum of
+        `repeats` passes (systematic sampling), so that the mean over epochs is each image's own."""
+        assert self.repeats is not None
+        passed = np.cumsum(self.repeats[order] * (self.draws / float(self.repeats.sum()))) + offset
+        passed[-1] = self.draws + offset  # without the rounding of the sum
+        return np.diff(np.floor(passed + 1e-9).astype(np.int64), prepend=math.floor(offset + 1e-9))
+
+
+def repeat_factors(index: AnnotationIndex, threshold: float) -> np.ndarray:
+    """(N,) how often each image comes an epoch, by its rarest class (Gupta et al. 2019, section 5.1): the root of
+    `threshold` over the share of the images that have the class, and never less than once."""
+    image = np.repeat(np.arange(len(index)), np.diff(index.offsets))
+    classes, images = len(index.class_names), len(index)
+    has = np.zeros((images, classes), dtype=bool)
+    has[image, index.labels] = True
+    share = has.sum(axis=0) / max(images, 1)
+    factor = np.sqrt(threshold / np.maximum(share, 1e-12)).clip(min=1.0)
+    return np.where(has, factor, 1.0).max(axis=1, initial=1.0)
 
 
 class EvaluationOrder:

@@ -20,7 +20,10 @@ class Callback:
 
     def on_start(self, iteration: int, total: int) -> None:
         """Before the first step. iteration: how many steps a resumed run has behind it, 0 for a new one; total: how
-        many it will have."""
+        many it will have, as far as that is known."""
+
+    def on_plan(self, total: int) -> None:
+        """The number of steps is another: a run by time has looked at the clock, or one ends early."""
 
     def on_message(self, text: str) -> None:
         """A line that the user should read; also before `on_start`."""
@@ -59,6 +62,10 @@ class Callbacks(Callback):
     def on_start(self, iteration: int, total: int) -> None:
         for each in self.callbacks:
             each.on_start(iteration, total)
+
+    def on_plan(self, total: int) -> None:
+        for each in self.callbacks:
+            each.on_plan(total)
 
     def on_message(self, text: str) -> None:
         for each in self.callbacks:

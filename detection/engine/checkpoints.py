@@ -40,6 +40,8 @@ class Checkpoints:
         def look() -> str:
             if (folder / "step1").exists():
                 raise InputError(f"{folder}: holds the four steps of alternating training; give another --output")
+            if (folder / "folds.json").exists():
+                raise InputError(f"{folder}: holds a cross-validation; give another --output")
             if checkpoint.has_run(folder) and not self.config.resume:
                 raise InputError(
                     f"{folder}: holds a run already; resume it with --resume, or give another folder with --output"

@@ -6,24 +6,26 @@ import math
 from typing import Any, Literal
 
 from detection.config.training import TrainConfig
+from detection.engine.length import Length
 
 SMOOTHING = 0.95
 """Weight of the past in the running training error that ends a warm-up."""
 
 
 class LearningRate:
-    """Rate at each step of a run of `total` steps.
+    """Rate at each step of a run of some length.
 
-    Linear warm-up over `warmup` steps from `warmup_factor` of the rate (Goyal et al. 2017). Then kind `step`: down by
-    `gamma` after the given shares of the run; `cosine`: half a cosine to zero; `plateau`: down by `gamma` whenever
-    `plateau` evaluations in a row bring no improvement. With `warmup_error`, the rate stays at `warmup_factor` of its
-    value until the training error is below that share (He et al. 2015, section 4.2).
+    Linear warm-up over `warmup` steps, at most a quarter of the run, from `warmup_factor` of the rate (Goyal et al.
+    2017). Then kind `step`: down by `gamma` after the given shares of the run; `cosine`: half a cosine to zero;
+    `plateau`: down by `gamma` whenever `plateau` evaluations in a row bring no improvement. With `warmup_error`, the
+    rate stays at `warmup_factor` of its value until the training error is below that share (He et al. 2015, section
+    4.2).
     """
 
     def __init__(
         self,
         base: float,
-        total: int,
+        length: Length,
         kind: Literal["step", "cosine", "plateau"] = "step",
         steps: tuple[float, ...] = (),
         gamma: float = 0.1,
@@ -33,11 +35,11 @@ class LearningRate:
         warmup_error: float | None = None,
     ) -> None:
         self.base = base
-        self.total = total
+        self.length = length
         self.kind = kind
         self.steps = steps
         self.gamma = gamma
-        self.warmup = warmup
+        self.longest_warmup = warmup
         self.warmup_factor = warmup_factor
         self.plateau = plateau
         self.warmup_error = warmup_error
@@ -54,9 +56,14 @@ class LearningRate:
             share = step / self.warmup
             rate *= self.warmup_factor * (1 - share) + share
         if self.kind == "cosine":
-            return rate * 0.5 * (1 + math.cos(math.pi * min(step / self.total, 1.0)))
-        drops = self.drops if self.kind == "plateau" else sum(step >= round(s * self.total) for s in self.steps)
+            return rate * 0.5 * (1 + math.cos(math.pi * self.length.share(step)))
+        drops = self.drops if self.kind == "plateau" else sum(step >= self.length.step_at(s) for s in self.steps)
         return rate * self.gamma**drops
+
+    @property
+    def warmup(self) -> int:
+        """Its steps."""
+        return min(self.longest_warmup, self.length.total // 4)
 
     @property
     def needs_error(self) -> bool:
@@ -82,15 +89,15 @@ class LearningRate:
         self.error, self.warmed_up = state["error"], state["warmed_up"]
 
 
-def configured_rate(train: TrainConfig, total: int, warmup_error: float | None = None) -> LearningRate:
-    """The learning rate of a run of `total` iterations."""
+def configured_rate(train: TrainConfig, length: Length, warmup_error: float | None = None) -> LearningRate:
+    """The learning rate of a run of this length."""
     return LearningRate(
         train.lr,
-        total,
+        length,
         train.schedule,
         tuple(train.steps),
         train.gamma,
-        min(train.warmup, total // 4),
+        train.warmup,
         train.warmup_factor,
         train.plateau,
         warmup_error,

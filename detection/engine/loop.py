@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from backbones.norm import moving_buffers
 from detection import parallel
+from detection.counted import counted
 from detection.engine.callback import Callback
+from detection.engine.forecast import FIRST, Forecast
 from detection.engine.hardware import memory_used
+from detection.engine.loop_settings import LoopSettings
 from detection.engine.signals import Interrupted, Signals
 from detection.engine.skips import Skips
 from detection.engine.state import TrainingState
+from detection.engine.step import seed_all, step_where
 from detection.engine.terminal import NOTABLE_WAIT
 from detection.engine.trainable import Objective
 from detection.errors import DivergedError
+from detection.progress import track
 
 AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -38,26 +39,6 @@ NOTHING = -1.0
 """What COCO's evaluation gives where there is nothing to find."""
 
 LOWER_IS_BETTER = ("loss", "top1_error", "top5_error")
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """total: iterations; the *_every: iterations between; splits: passes an iteration; metric: what decides which
-    weights are best; patience: evaluations without improvement before stopping; skip_nonfinite: steps, and
-    skip_unreadable: images, that may be left out before the run stops."""
-
-    total: int
-    splits: int
-    seed: int
-    clip: float | None
-    amp: str
-    log_every: int
-    evaluate_every: int
-    checkpoint_every: int
-    metric: str
-    patience: int | None
-    skip_nonfinite: int = 0
-    skip_unreadable: int = 0
 
 
 class Loop:
@@ -86,35 +67,93 @@ class Loop:
 
         images_of: names of the images of an iteration, from 0, for messages.
         """
-        settings, progress = self.settings, self.state.progress
+        settings, progress, length = self.settings, self.state.progress, self.state.length
         if self._out_of_patience():  # a run that had stopped is resumed
             return
+        start = progress.iteration
+        length.pace.start()
+        if length.stretched:
+            length.stretch(start, settings.steps_per_epoch, settings.evaluate_every)
         with Signals() as signals:
-            while progress.iteration < settings.total:
-                self._step(batches)
-                progress.iteration += 1
+            while progress.iteration < length.total:
+                self._timed_step(batches)
                 self.told.on_step(progress.iteration)
-                evaluated = progress.iteration == settings.total or progress.iteration % settings.evaluate_every == 0
+                if progress.iteration == start + FIRST or length.plans_at(progress.iteration):
+                    self._look_ahead(start)
+                evaluated = length.evaluates_at(progress.iteration, settings.evaluate_every)
                 reported = evaluated or progress.iteration % settings.log_every == 0
                 if reported or self.state.device.type == "cpu":
                     self._count_skips(images_of)
                 if reported:
                     self._report()
+                began = length.clock()
                 better = evaluated and self._evaluate()
                 asked = self._asked_to_stop(signals.received)
                 stop = asked or (evaluated and self._out_of_patience())
-                if evaluated or stop or progress.iteration % settings.checkpoint_every == 0:
+                if evaluated or stop or _falls_on(progress.iteration, self._checkpoint_every):
                     self._count_skips(images_of)
                     self._keep(better)
+                if evaluated:
+                    length.pace.evaluation = length.clock() - began  # with what is written after it
                 if asked:
                     raise Interrupted(asked)
                 if stop:
                     break
 
+    def rehearse(self, batches: Iterator[Any]) -> Forecast:
+        """The first steps, and what they let expect of the whole; nothing is evaluated, reported or saved."""
+        start, length = self.state.progress.iteration, self.state.length
+        length.pace.start()
+        steps = min(FIRST, length.total - start)
+        for _ in track(range(steps), "trying the first steps", steps):
+            self._timed_step(batches)
+        return self._forecast(start)
+
+    @property
+    def _evaluate_every(self) -> int | None:
+        return self.settings.evaluate_every or self.state.length.every
+
+    @property
+    def _checkpoint_every(self) -> int | None:
+        return self.settings.checkpoint_every or self._evaluate_every
+
+    def _timed_step(self, batches: Iterator[Any]) -> None:
+        clock = self.state.length.clock
+        began = clock()
+        self._step(batches)
+        self.state.progress.iteration += 1
+        self.state.length.pace.stepped(clock() - began)
+
+    def _look_ahead(self, start: int) -> None:
+        """Say what the first steps let expect; plan the end of a run by time."""
+        iteration, length = self.state.progress.iteration, self.state.length
+        forecast = self._forecast(start) if iteration == start + FIRST else None
+        if forecast is None:
+            length.plan(iteration, self.settings.steps_per_epoch, self.settings.evaluate_every)
+        elif length.total > iteration:
+            self.told.on_message(str(forecast))
+        if length.seconds is not None:
+            self.told.on_plan(length.total)
+
+    def _forecast(self, start: int) -> Forecast:
+        """By the steps since `start`."""
+        state, iteration = self.state, self.state.progress.iteration
+        length, pace = state.length, state.length.pace
+        if state.device.type == "cuda":
+            torch.cuda.synchronize(state.device)  # steps are still under way
+        began = length.clock()
+        pace.evaluation = pace.evaluation or self.objective.evaluation_seconds(state.evaluated_model())
+        state.window.pause(length.clock() - began)
+        if length.plans_at(iteration):
+            length.plan(iteration, self.settings.steps_per_epoch, self.settings.evaluate_every)
+        left = length.total - iteration
+        evaluations = -(-left // self._evaluate_every) if self._evaluate_every else 1
+        return Forecast(left, pace.step, evaluations, pace.evaluation, memory_used(state.device), length.seconds)
+
     def _step(self, batches: Iterator[Any]) -> None:
         """One optimiser step. Everything random in it follows from the seed, the iteration and the rank."""
         settings, state, iteration = self.settings, self.state, self.state.progress.iteration
-        _seed_all(settings.seed, iteration, parallel.rank())
+        seed_all(settings.seed, iteration, parallel.rank())
         for group in state.optimizer.param_groups:
             group["lr"] = state.rate(iteration)
         self.model.train()
@@ -158,7 +197,7 @@ class Loop:
         sound = self._skips.saw(state.progress.iteration, [*names, "gradient"][: len(watched)], watched)
         state.window.add(names, values, images, sound)
         if state.optimizer.defaults.get("fused"):
-            _step_where(state.optimizer, state.scaler, sound)
+            step_where(state.optimizer, state.scaler, sound)
         elif state.scaler.is_enabled() or bool(sound):
             state.scaler.step(state.optimizer)
         state.scaler.update()
@@ -198,12 +237,13 @@ class Loop:
     def _evaluate(self) -> bool:
         """Whether the weights are the best so far."""
         state, progress = self.state, self.state.progress
-        began = time.monotonic()
+        clock = state.length.clock
+        began = clock()
         state.refuse_broken_weights()
         state.share_buffers()
         evaluation = self.objective.evaluate(state.evaluated_model(), progress.iteration)
         progress.metrics = evaluation.metrics
-        state.window.pause(time.monotonic() - began)
+        state.window.pause(clock() - began)
         if not progress.metrics:  # nothing to validate on: the newest weights are the best known
             progress.best_iteration = progress.iteration
             return True
@@ -241,20 +281,18 @@ class Loop:
         patience = self.settings.patience
         if patience is None or self.state.progress.stale < patience:
             return False
-        self.told.on_message(f"{self.settings.metric} has not improved in {patience} evaluations: stopping")
-        return True
+        worse, state = f"{self.settings.metric} has not improved in {patience} evaluations", self.state
+        if state.rate.kind != "cosine":
+            self.told.on_message(f"{worse}: stopping")
+            return True
+        if not state.length.closing:
+            # A cosine that is cut off leaves weights that a high rate still throws about: it falls to its end instead.
+            state.length.close(state.progress.iteration, self._evaluate_every or state.length.total)
+            left = counted(state.length.total - state.progress.iteration, "iteration")
+            self.told.on_message(f"{worse}: the rate falls to zero within {left}, then the run ends")
+            self.told.on_plan(state.length.total)
+        return False
 
 
-def _seed_all(seed: int, iteration: int, rank: int) -> None:
-    """Whatever a step draws from, it draws the same after a restart."""
-    state = [int(word) for word in np.random.SeedSequence((seed, iteration, rank)).generate_state(3)]
-    torch.manual_seed(state[0])
-    random.seed(state[1])
-    np.random.seed(state[2])
-
-
-def _step_where(optimizer: Optimizer, scaler: torch.amp.GradScaler, sound: Tensor) -> None:
-    """A step that the device itself leaves out where it is not `sound`: nobody waits to know."""
-    if not scaler.is_enabled():  # a scaler tells the optimiser itself what overflowed
-        optimizer.found_inf = (~sound).float()  # type: ignore[attr-defined]
-    scaler.step(optimizer)
+def _falls_on(iteration: int, every: int | None) -> bool:
+    return every is not None and iteration % every == 0

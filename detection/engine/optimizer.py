@@ -1,4 +1,4 @@
-"""SGD with the weight-decay rules of detectors."""
+"""SGD and AdamW with the weight-decay rules of detectors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
@@ -19,8 +19,10 @@ def build_optimizer(
     norm_decay: float,
     bias_decay: float,
     fused: bool | None = None,
-) -> SGD:
-    """SGD over the parameters that train: up to three groups, `weights`, `norms` and `biases`, each with its decay.
+    kind: str = "sgd",
+) -> Optimizer:
+    """The optimiser `kind`, sgd or adamw, over the parameters that train: up to three groups, `weights`, `norms` and
+    `biases`, each with its decay.
 
     The groups are the same whatever the decays are, so that a run can be resumed with others.
     fused: one kernel an update, which can leave a step out by what the device knows; default on CUDA.
@@ -30,14 +32,16 @@ def build_optimizer(
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad:
-                kind = "norms" if isinstance(module, NORMS) else "biases" if name == "bias" else "weights"
-                groups[kind].append(parameter)
+                part = "norms" if isinstance(module, NORMS) else "biases" if name == "bias" else "weights"
+                groups[part].append(parameter)
     parameters = [
-        {"params": group, "weight_decay": decays[kind], "kind": kind} for kind, group in groups.items() if group
+        {"params": group, "weight_decay": decays[part], "kind": part} for part, group in groups.items() if group
     ]
     every = [p for group in groups.values() for p in group]
     if fused is None:
         fused = all(p.is_cuda for p in every)
+    if kind == "adamw":
+        return AdamW(parameters, lr=lr, fused=fused or None)
     optimizer = SGD(parameters, lr=lr, momentum=momentum, fused=fused or None)
     _fill_momentum(optimizer)
     return optimizer
@@ -58,7 +62,7 @@ def restore_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
 def _fill_momentum(optimizer: Optimizer) -> None:
     """Zeros in place of momentum that is not there yet: the first step makes it otherwise, but a fused one that is left
     out does not fill it."""
-    if not optimizer.defaults["fused"]:
+    if not optimizer.defaults["fused"] or not isinstance(optimizer, SGD):
         return
     for group in optimizer.param_groups:
         for p in group["params"] if group["momentum"] else []:

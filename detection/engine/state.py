@@ -13,6 +13,7 @@ from detection import parallel
 from detection.config.training import TrainConfig
 from detection.engine.ema import AveragedModel
 from detection.engine.learning_rate import LearningRate, configured_rate
+from detection.engine.length import Length
 from detection.engine.optimizer import build_optimizer, restore_optimizer
 from detection.engine.window import Window
 from detection.errors import InputError
@@ -57,13 +58,19 @@ class TrainingState:
 
     @classmethod
     def at_start(
-        cls, model: nn.Module, train: TrainConfig, total: int, warmup_error: float | None = None
+        cls, model: nn.Module, train: TrainConfig, length: Length, warmup_error: float | None = None
     ) -> TrainingState:
-        """Before the first of `total` steps."""
+        """Before the first step."""
         bias_decay = train.weight_decay if train.bias_decay is None else train.bias_decay
-        optimizer = build_optimizer(model, train.lr, train.momentum, train.weight_decay, train.norm_decay, bias_decay)
+        decays = train.weight_decay, train.norm_decay, bias_decay
+        optimizer = build_optimizer(model, train.lr, train.momentum, *decays, kind=train.optimizer)
         average = AveragedModel(model, train.ema) if train.ema is not None else None
-        return cls(model, optimizer, configured_rate(train, total, warmup_error), average, train.amp == "fp16")
+        return cls(model, optimizer, configured_rate(train, length, warmup_error), average, train.amp == "fp16")
+
+    @property
+    def length(self) -> Length:
+        """Of the run."""
+        return self.rate.length
 
     def evaluated_model(self) -> nn.Module:
         """The weights that count: the averaged ones where the run averages."""
@@ -78,6 +85,7 @@ class TrainingState:
             "scaler": self.scaler.state_dict(),
             "rate": self.rate.state_dict(),
             "window": self.window.state_dict(),
+            "length": self.length.state_dict(),
             **{key: getattr(self.progress, key) for key in SAVED_PROGRESS},
         }
 
@@ -94,6 +102,8 @@ class TrainingState:
         elif self.average:  # asked for on the way: it begins with the restored weights
             self.average = AveragedModel(self.model, self.average.decay)
         self.window.load_state_dict(state["window"])
+        if state.get("length"):
+            self.length.load_state_dict(state["length"])
         self.progress = Progress(iteration, metrics=metrics, **{key: state[key] for key in SAVED_PROGRESS})
 
     def refuse_broken_weights(self) -> None:

@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 from detection.engine.callback import Callback
+from detection.engine.length import UNKNOWN
 from detection.progress import shown_by
 
 HEADLINE = ("AP", "AP50", "AP75", "top1_error", "top5_error", "loss")
@@ -26,6 +27,9 @@ HEADLINE = ("AP", "AP50", "AP75", "top1_error", "top5_error", "loss")
 
 NOTABLE_WAIT = 0.2
 """share of the time in which steps wait for images, from which on it is told"""
+
+QUIET = 10.0
+"""seconds without a line after which a step is told, where there is no bar"""
 
 NOT_LOSSES = ("lr", "images_per_second", "waiting", "memory_gib")
 
@@ -37,11 +41,13 @@ class Terminal(Callback):
         self.steps_per_epoch = steps_per_epoch
         self._console = Console(highlight=False)
         self._began, self._start, self._total = time.monotonic(), 0, 0
+        self._told = self._began
         self._bar: Progress | None = None
         self._last = Text("starting", style="dim")
         self._shown = contextlib.ExitStack()
 
     def on_message(self, text: str) -> None:
+        self._told = time.monotonic()
         self._console.print(text, markup=False, soft_wrap=True)
 
     def on_start(self, iteration: int, total: int) -> None:
@@ -54,9 +60,16 @@ class Terminal(Callback):
         self._shown.enter_context(Live(Group(self._bar, self._last), console=self._console, refresh_per_second=4))
         self._shown.enter_context(shown_by(self._show_work))
 
+    def on_plan(self, total: int) -> None:
+        self._total = total
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], total=total)
+
     def on_step(self, iteration: int) -> None:
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=iteration)
+        elif time.monotonic() - self._told > QUIET:
+            self.on_message(f"iteration {iteration}{f' of {self._total}' if 0 < self._total < UNKNOWN else ''}")
 
     def _show_work(self, what: str, done: int, total: int) -> None:
         """Work between two iterations, such as validation, in the live line."""

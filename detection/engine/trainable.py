@@ -40,6 +40,9 @@ class Objective(Protocol):
     def evaluate(self, model: nn.Module, iteration: int) -> Evaluation:
         """The model, after `iteration` steps, on the validation split; on every rank the same metrics."""
 
+    def evaluation_seconds(self, model: nn.Module) -> float:
+        """About how long that takes, by a few images of this rank; 0 where there is nothing to evaluate on."""
+
 
 @dataclass(frozen=True)
 class TrainingResult:

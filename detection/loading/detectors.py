@@ -13,17 +13,21 @@ from torch import Tensor
 from backbones.nets import NetName
 from detection import checkpoint
 from detection.config.pretrain import PretrainConfig
-from detection.config.read import flat, from_dict, to_dict
+from detection.config.read import flat, from_dict, nested, to_dict
 from detection.config.schema import Config
 from detection.errors import InputError
-from detection.interop.foreign import read_foreign
+from detection.interop.foreign import ForeignDetector, read_foreign
 from detection.model.build import build_model
 from detection.predict.detector import Detector
 
+STATISTICS = ("pixel_mean", "pixel_std")
+"""Buffers of ImageNet's statistics, which torchvision's detectors normalise by and do not store."""
+
 
 def load_detector(path: Path, device: torch.device) -> tuple[Detector, Config]:
-    """The detector of a `best.pt` or `last.pt` with its configuration. Raises `InputError` where it cannot be one."""
-    content = checkpoint.load(path, "detection")
+    """The detector of a `best.pt` or `last.pt`, or of a file of torchvision's or detectron2's, with its configuration.
+    Raises `InputError` where it cannot be one."""
+    content = _content(path)
     config = from_dict(content["config"], path, Config)
     model = build_model(config.model, len(content["classes"]))
     checkpoint.load_weights(model, content["model"], path)
@@ -36,8 +40,45 @@ def load_detector(path: Path, device: torch.device) -> tuple[Detector, Config]:
 
 
 def trained_images(path: Path) -> np.ndarray:
-    """(N,) int64: what the images are known by that the checkpoint at `path` was trained on."""
-    return checkpoint.load(path, "detection")["trained_on"].numpy()
+    """(N,) int64: what the images are known by that the checkpoint at `path` was trained on; none where nobody says."""
+    return _content(path)["trained_on"].numpy()
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """A checkpoint of ours, or what one of ours would hold of another library's detector."""
+    try:
+        return _own_content(path)
+    except InputError:
+        found = read_foreign(path) if path.is_file() else None
+        if found is None:
+            raise
+    # The path stands for its weights: it says that norms are frozen. A config must have a length, here of no training.
+    settings = {**found.settings, "model.weights": str(path), "train.iterations": 1}
+    config = from_dict(nested(settings), path, Config)
+    classes = _named(found)
+    own = build_model(config.model, len(classes)).state_dict()
+    unsaid = {k: v for k, v in own.items() if k not in found.state and k.endswith((checkpoint.COUNTER, *STATISTICS))}
+    return {
+        "config": to_dict(config),
+        "classes": classes,
+        "trained_on": torch.zeros(0, dtype=torch.int64),
+        "model": {**found.state, **unsaid},
+    }
+
+
+def _own_content(path: Path) -> dict[str, Any]:
+    """See `checkpoint.load`; torch is not asked for a pickle of detectron2's, at which it would wonder aloud."""
+    if path.suffix == ".pkl" and path.is_file():
+        raise InputError(f"{path}: not a checkpoint that `frcnn train` wrote; give its best.pt or last.pt")
+    return checkpoint.load(path, "detection")
+
+
+def _named(found: ForeignDetector) -> list[str]:
+    """A name for each class, no two alike: those that the file's number of classes tells, else numbers from 1, as
+    torchvision's labels have."""
+    count = len(found.state["roi_stage.predictor.scores.bias"]) - 1
+    names = found.classes or tuple(f"class {number}" for number in range(1, count + 1))
+    return [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names, start=1)]
 
 
 @dataclass(frozen=True)
@@ -54,7 +95,7 @@ def starting_detector(path: Path) -> StartingDetector | None:
     """The detector at `path`: a checkpoint of ours, or weights of torchvision's or detectron2's. None for plain
     backbone weights. Raises `InputError` for a detector of theirs that this toolkit has no counterpart for."""
     try:
-        content = checkpoint.load(path, "detection")
+        content = _own_content(path)
     except InputError:
         found = read_foreign(path)
         return None if found is None else StartingDetector(found.state, found.settings, found.classes)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backbones.norm import conv_norm, normed_convolution, parts_of
+
 
 class TwoFCHead(nn.Module):
     """fc6 and fc7 with ReLUs: FPN's and DC5's head."""
@@ -26,6 +28,31 @@ class TwoFCHead(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         return F.relu(self.fc7(F.relu(self.fc6(pooled.flatten(1)), inplace=True)), inplace=True)
+
+
+class ConvHead(nn.Module):
+    """3x3 convolutions, each with a norm where one is named, and fc6 (Wu and He 2018, section 5.2; 4conv1fc)."""
+
+    def __init__(
+        self, channels: int, size: int, convolutions: int, hidden: int = 1024, norm: str | None = None
+    ) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(normed_convolution(channels, channels, 3, norm) for _ in range(convolutions))
+        self.fc6 = nn.Linear(channels * size * size, hidden)
+        self.outputs = hidden
+        for module in self.convolutions.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.kaiming_uniform_(self.fc6.weight, a=1)
+        nn.init.zeros_(self.fc6.bias)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        x = pooled
+        for block in self.convolutions:
+            x = conv_norm(x, *parts_of(block), relu=True)
+        return F.relu(self.fc6(x.flatten(1)), inplace=True)
 
 
 class VGGHead(nn.Module):

@@ -11,7 +11,7 @@ from backbones.vgg import VGG16
 from detection.config.schema import ModelConfig
 from detection.geometry.anchors import AnchorGenerator
 from detection.model.assign import Matcher, Sampler
-from detection.model.box_head import BoxPredictor, Stage5Head, TwoFCHead, VGGHead
+from detection.model.box_head import BoxPredictor, ConvHead, Stage5Head, TwoFCHead, VGGHead
 from detection.model.faster_rcnn import FasterRCNN, PixelStatistics
 from detection.model.fpn import FeaturePyramid
 from detection.model.losses import BoxLoss
@@ -39,11 +39,11 @@ def build_model(config: ModelConfig, classes: int, backbone_weights: str | None 
     head, size = _region_head(config, backbone)
     neck = None
     if config.architecture == "fpn":
-        neck = FeaturePyramid(backbone.channels, backbone.strides, config.fpn_channels)
+        neck = FeaturePyramid(backbone.channels, backbone.strides, config.fpn_channels, _head_norm(config))
     strides = neck.strides if neck is not None else backbone.strides[-1:]
     channels = neck.channels if neck is not None else backbone.channels[-1]
     if head is None:
-        head = TwoFCHead(channels, size, config.roi.hidden)
+        head = _own_head(config, channels, size)
     return FasterRCNN(
         backbone,
         neck,
@@ -88,12 +88,24 @@ def _region_head(config: ModelConfig, backbone: ResNet | VGG16) -> tuple[nn.Modu
     return None, 7
 
 
+def _own_head(config: ModelConfig, channels: int, size: int) -> nn.Module:
+    """The head of fpn and dc5, which does not come from the backbone."""
+    roi = config.roi
+    if roi.convolutions:
+        return ConvHead(channels, size, roi.convolutions, roi.hidden, _head_norm(config))
+    return TwoFCHead(channels, size, roi.hidden)
+
+
+def _head_norm(config: ModelConfig) -> str | None:
+    return None if config.head_norm == "none" else config.head_norm
+
+
 def _rpn(config: ModelConfig, channels: int, strides: list[int]) -> RPN:
     sizes = config.anchors.sizes or (PYRAMID_SIZES if config.architecture == "fpn" else SINGLE_MAP_SIZES)
     anchors = AnchorGenerator(sizes, config.anchors.ratios, strides, config.anchors.offset, config.anchors.rounded)
     rpn = config.rpn
     return RPN(
-        RPNHead(channels, anchors.per_cell),
+        RPNHead(channels, anchors.per_cell, rpn.convolutions),
         anchors,
         Matcher(rpn.positive_iou, rpn.negative_iou, best_for_each=True),
         Sampler(rpn.batch_per_image, rpn.positive_fraction),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.norm import conv_norm
+from backbones.norm import conv_norm, normed_convolution, parts_of
 
 
 class FeaturePyramid(nn.Module):
@@ -19,23 +19,25 @@ class FeaturePyramid(nn.Module):
         inputs: channels of each map, finest first.
         strides: of each map.
         channels: of every output map (256 in the paper).
+        norm: behind each convolution; None as in the paper.
     """
 
-    def __init__(self, inputs: list[int], strides: list[int], channels: int = 256) -> None:
+    def __init__(self, inputs: list[int], strides: list[int], channels: int = 256, norm: str | None = None) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in inputs)
-        self.output = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in inputs)
+        self.lateral = nn.ModuleList(normed_convolution(c, channels, 1, norm) for c in inputs)
+        self.output = nn.ModuleList(normed_convolution(channels, channels, 3, norm) for _ in inputs)
         self.channels = channels
         self.strides = [*strides, strides[-1] * 2]
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_uniform_(module.weight, a=1)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         merged: list[Tensor] = []
         for conv, x in zip(reversed(self.lateral), reversed(maps)):
             above = F.interpolate(merged[-1], size=x.shape[-2:], mode="nearest") if merged else None
-            merged.append(conv_norm(x, conv, add=above))
-        levels = [conv_norm(x, conv) for conv, x in zip(self.output, reversed(merged))]
+            merged.append(conv_norm(x, *parts_of(conv), add=above))
+        levels = [conv_norm(x, *parts_of(conv)) for conv, x in zip(self.output, reversed(merged))]
         return [*levels, levels[-1][:, :, ::2, ::2]]

@@ -23,21 +23,24 @@ from detection.records import Target
 
 
 class RPNHead(nn.Module):
-    """A 3x3 convolution and two sibling 1x1 convolutions, shared by all levels."""
+    """3x3 convolutions, one in the paper, and two sibling 1x1 convolutions, shared by all levels."""
 
-    def __init__(self, channels: int, anchors_per_cell: int) -> None:
+    def __init__(self, channels: int, anchors_per_cell: int, convolutions: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.deeper = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(convolutions - 1))
         self.objectness = nn.Conv2d(channels, anchors_per_cell, 1)
         self.deltas = nn.Conv2d(channels, anchors_per_cell * 4, 1)
-        for layer in (self.conv, self.objectness, self.deltas):
+        for layer in (self.conv, *self.deeper, self.objectness, self.deltas):
             nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)
 
     def forward(self, maps: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         logits, deltas = [], []
         for x in maps:
             hidden = conv_norm(x, self.conv, relu=True)
+            for conv in self.deeper:
+                hidden = conv_norm(hidden, conv, relu=True)
             logits.append(
                 conv_norm(hidden, self.objectness).permute(0, 2, 3, 1).flatten(1)
             )  # (B, A, H, W) -> (B, H*W*A)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,6 +46,14 @@ class ClassificationObjective:
 
     def evaluate(self, model: nn.Module, iteration: int) -> Evaluation:
         return Evaluation({} if self.images is None else self.measure(model, self.images))
+
+    def evaluation_seconds(self, model: nn.Module) -> float:
+        if self.images is None:
+            return 0.0
+        tried = min(self.batch, len(self.images))
+        began = time.monotonic()
+        probabilities(model, self.images.subset(list(range(tried))), self.view, self.device, self.batch, 0)
+        return (time.monotonic() - began) * len(self.images) / tried / parallel.world()
 
     def measure(self, model: nn.Module, images: ImageSet) -> dict[str, float]:
         """`top1_error` and `top5_error` as shares and the cross-entropy `loss`; the same on every rank."""

@@ -37,10 +37,13 @@ from detection.training.class_validation import ClassificationObjective
 
 
 def pretrain(
-    config: PretrainConfig, splits: ClassSplits | None = None, origins: Mapping[str, Setting] | None = None
+    config: PretrainConfig,
+    splits: ClassSplits | None = None,
+    origins: Mapping[str, Setting] | None = None,
+    dry: bool = False,
 ) -> TrainingResult | None:
     """Run the training of a classifier that `config` describes; ranks other than the first return None. origins: where
-    its settings come from, by key, for the comments of config.yaml.
+    its settings come from, by key, for the comments of config.yaml; dry: only the first steps, and their forecast.
 
     Raises `InputError` for what the user can fix, `Interrupted` when asked to stop by a signal.
     """
@@ -55,7 +58,7 @@ def pretrain(
         if splits.held:
             count, salt = splits.held
             config = replace(config, dataset=replace(config.dataset, hold_out=count, hold_out_salt=salt))
-        return run(config, ClassifierTraining(config, device, splits), device, origins)
+        return run(config, ClassifierTraining(config, device, splits), device, origins, dry=dry)
     finally:
         parallel.stop()
 

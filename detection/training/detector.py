@@ -21,7 +21,7 @@ from detection.config.schema import Config
 from detection.counted import counted
 from detection.data.dataset import DetectionDataset, loader
 from detection.data.hold_out import index_fingerprints
-from detection.data.order import TrainingOrder
+from detection.data.order import TrainingOrder, repeat_factors
 from detection.engine.hardware import loaders
 from detection.engine.trainable import Evaluation, Objective, StepLosses, TrainingResult
 from detection.errors import InputError
@@ -56,6 +56,10 @@ class DetectionObjective:
         pictures = {} if found.picture is None else {"detections | ground truth": found.picture}
         return Evaluation(found.metrics, pictures)
 
+    def evaluation_seconds(self, model: nn.Module) -> float:
+        assert isinstance(model, FasterRCNN)
+        return 0.0 if self.validation is None else self.validation.expected_seconds(model)
+
     def evaluation_of(self, model: nn.Module, iteration: int) -> DetectorEvaluation | None:
         """What the weights of `iteration` find; not computed again where they were the last evaluated."""
         assert isinstance(model, FasterRCNN)
@@ -80,11 +84,16 @@ class DetectorTraining:
         self.class_names = splits.train.class_names
         self.metric: str = config.train.metric
         self.skip_unreadable = config.input.skip_unreadable
+        factor = config.dataset.repeat_factor
+        self.repeats = repeat_factors(splits.train, factor) if factor else None
         self.steps_per_epoch = self._order(0, 1).steps_per_epoch
         val = len(splits.val) if splits.val else 0
         counts = f"{len(splits.train)} training and {val} validation images, {counted(len(self.class_names), 'class')}"
         empty = int((np.diff(splits.train.offsets) == 0).sum())
         counts += f"; {empty} training images have no object and count as background" if empty else ""
+        if self.repeats is not None:
+            often = f"{int((self.repeats > 1).sum())} images of rarer classes come up to {self.repeats.max():.1f} times"
+            counts += f"; {often} an epoch"
         self.notes = [*splits.notes, *idle_settings(config), counts]
         DetectionDataset(splits.train, config.input, training=True).try_augmentation()
         self.trained_on = index_fingerprints(splits.train)
@@ -178,6 +187,7 @@ class DetectorTraining:
             parallel.rank(),
             parallel.world(),
             train.accumulate,
+            self.repeats,
         )
 
 

@@ -22,9 +22,11 @@ def train(
     splits: Splits | None = None,
     origins: Mapping[str, Setting] | None = None,
     callbacks: Sequence[Callback] = (),
+    dry: bool = False,
 ) -> TrainingResult | None:
     """Run the training that `config` describes; ranks other than the first return None. origins: where its settings
-    come from, by key, for the comments of config.yaml; callbacks: told what happens.
+    come from, by key, for the comments of config.yaml; callbacks: told what happens; dry: only the first
+    steps, and what they let expect.
 
     Raises `InputError` for what the user can fix, `Interrupted` when asked to stop by a signal.
     """
@@ -36,7 +38,7 @@ def train(
         splits = splits or load_splits(config)
         config = replace(config, dataset=replace(config.dataset, val_salt=splits.salt))
         if config.train.mode == "alternating":
-            return train_alternating(config, splits, device, origins, callbacks)
-        return run(config, DetectorTraining(config, device, splits), device, origins, callbacks)
+            return train_alternating(config, splits, device, origins, callbacks, dry)
+        return run(config, DetectorTraining(config, device, splits), device, origins, callbacks, dry)
     finally:
         parallel.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +29,9 @@ from detection.records import Detections
 
 PICTURE_SCORE = 0.5
 """Detections drawn score at least this."""
+
+TRIED = 4
+"""images by which the time of an evaluation is judged"""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,18 @@ class Validation:
             picture = beside_truth(index, dict(zip(rows, detections)), self.pictures, self.dataset.grey_bits)
         result = evaluate_coco(ground_truth(index), results, self.backend, self.limit)
         return DetectorEvaluation(result, results, losses, picture, seen)
+
+    def expected_seconds(self, model: FasterRCNN) -> float:
+        """About how long an evaluation takes, by a few images."""
+        tried, model = min(TRIED, len(self.dataset)), prepare(model)
+        seconds = 0.0
+        for last in (1, tried) if tried > 1 else (1,):  # the first one fills caches
+            order = EvaluationOrder(last, 1, self.short_side)
+            batches = loader(self.dataset, order, 0, model.size_multiple, pin=False)
+            began = time.monotonic()
+            run_detector(model, track(batches, "trying validation", last), self.device)
+            seconds = (time.monotonic() - began) / last
+        return seconds * len(self.dataset) / parallel.world()
 
     def _over_all_ranks(
         self, model: FasterRCNN, watch: Watch | None

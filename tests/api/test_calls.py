@@ -36,6 +36,7 @@ def test_settings_may_be_numbers_of_numpy_tuples_and_paths(train):
         (lambda train: train(callbacks=detection.Callback()), "callbacks: .*; give a list of objects of"),
         (lambda train: detection.train("shapes", settings=["train.lr"]), "settings: got list; give a dict"),
         (lambda train: train(settings={"train.lr": object()}), "object .* cannot be a setting"),
+        (lambda train: train(folds=5), "folds: belongs to the command, `frcnn train --folds K`"),
         (lambda train: detection.load(None), "got NoneType; give the path of a best.pt or last.pt"),
         (lambda train: detection.load("x.pt", size=8), "size: 8 is not a number of pixels from 32 on"),
         (lambda train: detection.evaluate("x.pt", batch=0), "batch: 0 is not a whole number from 1 on"),

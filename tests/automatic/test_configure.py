@@ -29,6 +29,18 @@ def test_the_learning_rate_and_the_length_fit_a_given_batch(fit):
     assert fit("--batch 8 --lr 0.3")["train.lr"] == 0.3
 
 
+def test_the_rate_and_decay_fit_the_optimiser(fit):
+    small, large = fit("--train.optimizer adamw --batch 4"), fit("--train.optimizer adamw --batch 16")
+    assert large["train.lr"] == pytest.approx(1e-4) and small["train.lr"] == pytest.approx(5e-5)
+    assert large["train.weight_decay"] == 0.05 and fit("--batch 4")["train.weight_decay"] == 1e-4
+
+
+def test_a_given_time_leaves_the_length_to_the_clock(fit):
+    found = fit("--time 2h")
+    assert (found["train.time"], found["train.iterations"], found["train.epochs"]) == ("2h", None, None)
+    assert found["train.evaluate_every"] is None and found["train.warmup"] == 500
+
+
 def test_warmup_and_evaluations_fit_a_given_length(fit):
     for words, total in (("--train.iterations 8", 8), ("--epochs 2 --batch 2", 6)):
         found = fit(words)

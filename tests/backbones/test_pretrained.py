@@ -1,7 +1,9 @@
+import json
 from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from torchvision.models import get_model_weights
 
 from backbones.blocks import BlockOptions
@@ -148,3 +150,37 @@ def test_tensors_that_are_no_plain_weights_are_refused(tmp_path, value, fault):
     torch.save({"conv1.weight": value}, tmp_path / "a.pt")
     with pytest.raises(WeightsError, match=f"a.pt: conv1.weight .*{fault}|a.pt: not a readable"):
         read_state(tmp_path / "a.pt")
+
+
+def as_safetensors(state, path, cut=0):
+    """What the safetensors library writes."""
+    names = {torch.float32: "F32", torch.float16: "F16", torch.int64: "I64"}
+    header, body = {"__metadata__": {"format": "pt"}}, b""
+    for name, value in state.items():
+        raw = value.contiguous().numpy().tobytes()
+        place = [len(body), len(body) + len(raw)]
+        header[name] = {"dtype": names[value.dtype], "shape": list(value.shape), "data_offsets": place}
+        body += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + (body[:-cut] if cut else body))
+
+
+def test_timms_file_fills_a_resnet(tmp_path):
+    torch.manual_seed(3)
+    peer = torchvision.models.resnet18(weights=None)  # whose names and shapes are timm's
+    as_safetensors(peer.half().state_dict(), tmp_path / "model.safetensors")
+    net = ResNet("resnet18", 64)
+    load_pretrained(net, "resnet18", str(tmp_path / "model.safetensors"))
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, peer.state_dict()[name].to(value.dtype)), name
+
+
+def test_a_safetensors_file_that_is_cut_off_or_none_is_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    as_safetensors({"conv1.weight": torch.zeros(4, 3, 7, 7)}, path, cut=1)
+    with pytest.raises(WeightsError, match="not a readable weights file .*lies outside the file"):
+        load_pretrained(ResNet("resnet18", 64), "resnet18", str(path))
+    for junk in (b"", b"junk", b"\xff" * 100, (2).to_bytes(8, "little") + b"[]", (4).to_bytes(8, "little") + b'{"a"}'):
+        path.write_bytes(junk)
+        with pytest.raises(WeightsError, match="not a readable weights file"):
+            load_pretrained(ResNet("resnet18", 64), "resnet18", str(path))

@@ -3,6 +3,8 @@
 import json
 import shutil
 
+import pytest
+
 from detection.cli.main import main
 
 
@@ -41,3 +43,27 @@ def test_predictions_that_are_corners_are_refused(shapes, tmp_path, capsys):
     file.write_text(json.dumps(rows))
     assert main(["evaluate", f"--predictions={file}", f"--data={shapes}"]) == 2
     assert "fits as corners, x1 y1 x2 y2; write x y width height" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--train.mode=alternating", "--model.norm=group"], ["--time=1h"]])
+def test_a_dry_run_says_what_the_run_would_take_and_writes_nothing(shapes, tiny, tmp_path, capsys, more):
+    run, options = tmp_path / "run", tiny if "--time=1h" not in more else [*tiny, "--train.iterations=null"]
+    words = [*options, f"--data={shapes}", f"--output={run}", "--dry-run", *more]
+    if not more or "alternating" in more[0]:
+        words.append("--train.iterations=12")
+    assert main(["train", *words]) == 0
+    told = capsys.readouterr().out
+    line = next(line for line in told.splitlines() if line.startswith("forecast: about "))
+    assert "of memory" in line and told.rstrip().endswith("dry run: nothing was written")
+    assert ("in the 60 min given" in line) if "--time=1h" in more else ("for 12 iterations of " in line)
+    assert not run.exists() and list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_of_a_classifier_and_of_a_finished_run(classes, small, trained, tmp_path, capsys):
+    words = [*small, f"--data={classes}", f"--output={tmp_path / 'run'}", "--dry-run"]
+    assert main(["pretrain", *words]) == 0
+    assert "forecast: about " in capsys.readouterr().out and not (tmp_path / "run").exists()
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
+    assert main(["train", f"--resume={trained}", "--train.iterations=9", "--dry-run"]) == 0
+    assert "for 7 iterations" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before

@@ -125,3 +125,19 @@ def test_defaults_lie_in_their_ranges():
         for field in keys_of(kind).values():
             if "range" in field.metadata and field.default not in (None, dataclasses.MISSING):
                 assert field.default in field.metadata["range"], field.name
+
+
+def test_options_that_are_no_settings_are_read_beside_them():
+    line = CommandLine.read(["--folds", "5", "--dry-run", "--batch", "auto", "--time=2h"], Config)
+    assert (line.folds, line.dry, line.fit_batch, line.given) == (5, True, True, {"train.time": "2h"})
+    assert CommandLine.read(line.all_words, Config) == line
+    with pytest.raises(InputError, match="--dry-run: takes no value, and 'false' was given"):
+        CommandLine.read(["--dry-run=false"], Config)
+    with pytest.raises(InputError, match="--folds: there is no such option"):
+        CommandLine.read(["--folds=5"], PretrainConfig)
+    with pytest.raises(InputError, match="train.batch: 'auto' does not fit"):
+        read_config(["--batch=auto", "--epochs=1"], PretrainConfig)
+    with pytest.raises(InputError, match="train.time: 'soon' is not a time; write it as 2h"):
+        read_config(["--time=soon"], Config)
+    with pytest.raises(InputError, match="exactly one of train.iterations, train.epochs and train.time"):
+        read_config(["--time=2h", "--epochs=1"], Config)

@@ -1,12 +1,14 @@
 """Which image comes when: every one once an epoch, the same for any start, process and split."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.data.order import EvaluationOrder, TrainingOrder
+from detection.data.coco import read_coco
+from detection.data.order import EvaluationOrder, TrainingOrder, repeat_factors
 
 few = settings(max_examples=40, deadline=None)
 
@@ -71,3 +73,49 @@ def test_evaluation_sees_every_image_exactly_once_whatever_the_number_of_process
     rows = [draw.row for order in orders for part in order for draw in part]
     assert sorted(rows) == list(range(images))
     assert [len(list(order)) for order in orders] == [len(order) for order in orders]
+
+
+@few
+@given(
+    st.lists(st.tuples(st.booleans(), st.floats(1, 4)), min_size=1, max_size=30), st.integers(1, 8), st.integers(0, 99)
+)
+def test_repeated_images_come_as_often_as_their_factors_say(images, batch, seed):
+    repeats = np.array([factor for _, factor in images])
+    order = TrainingOrder(sizes_of([w for w, _ in images]), batch, [64], seed, stop=10**6, repeats=repeats)
+    epochs, total = 40, Counter()
+    for epoch in range(epochs):
+        steps = range(epoch * order.steps_per_epoch, (epoch + 1) * order.steps_per_epoch)
+        seen = Counter(draw.row for step in steps for draw in order.step(step))
+        assert all(seen[row] >= int(factor) for row, factor in enumerate(repeats))
+        assert 0 <= sum(seen.values()) - order.draws < batch and order.draws == int(np.ceil(repeats.sum()))
+        total += seen
+    filled = order.steps_per_epoch * batch - repeats.sum()  # what fills the last batch and the whole number of draws
+    for row, factor in enumerate(repeats):
+        assert factor - 0.4 <= total[row] / epochs <= factor + filled + 0.4
+    whole = [order.step(step) for step in range(12)]
+    again = TrainingOrder(sizes_of([w for w, _ in images]), batch, [64], seed, stop=12, start=5, repeats=repeats)
+    assert list(again) == whole[5:]
+
+
+def test_repeat_factors_worked_out_by_hand(shapes):
+    """Of ten images class 0 is in all, 1 in four, 2 in one: with a threshold of .4 the last comes twice as often."""
+    index = read_coco(shapes / "annotations" / "instances_train.json", shapes / "train")
+    labels = [[0], [0], [0, 1], [0, 1], [0, 1], [0, 1, 1, 2], [], [0], [0], [0]]
+    count = sum(map(len, labels))
+    zeros, none = np.zeros(count), np.zeros(count, dtype=bool)
+    index = replace(
+        index,
+        **{
+            key: np.resize(getattr(index, key), (10, *getattr(index, key).shape[1:])) for key in ("sizes", "file_names")
+        },
+        image_ids=np.arange(10),
+        offsets=np.cumsum([0, *map(len, labels)]),
+        labels=np.array([label for each in labels for label in each]),
+        xywh=np.zeros((count, 4)),
+        areas=zeros,
+        annotation_ids=np.arange(count),
+        crowd=none,
+        difficult=none,
+    )
+    assert repeat_factors(index, 0.4).tolist() == [1, 1, 1, 1, 1, 2, 1, 1, 1, 1]
+    assert repeat_factors(index, 0.9)[[0, 2, 5]].tolist() == [1, 1.5, 3]

@@ -10,7 +10,9 @@ from torch import nn
 from detection.engine.callback import Callback
 from detection.engine.ema import AveragedModel
 from detection.engine.learning_rate import LearningRate
-from detection.engine.loop import Loop, LoopSettings
+from detection.engine.length import Length
+from detection.engine.loop import Loop
+from detection.engine.loop_settings import LoopSettings
 from detection.engine.optimizer import build_optimizer
 from detection.engine.signals import Interrupted
 from detection.engine.state import TrainingState
@@ -34,18 +36,23 @@ class Toy:
     def evaluate(self, model, iteration):
         return Evaluation({"AP": self.metrics.pop(0)} if self.metrics else {})
 
+    def evaluation_seconds(self, model):
+        return 0.0
 
-def loop_of(task=None, average=False, rate=0.1, **changes):
+
+def loop_of(task=None, average=False, rate=0.1, kind="step", length=None, told=None, **changes):
     """The loop and the list of what it saved, (name, iteration)."""
     torch.manual_seed(0)
     model, saved = nn.Linear(1, 1), []
     settings = {"total": 6, "splits": 1, "seed": 0, "clip": None, "amp": "off", "log_every": 2}
     settings |= {"evaluate_every": 2, "checkpoint_every": 2, "metric": "AP", "patience": None} | changes
+    length = length or Length(settings["total"])
+    del settings["total"]
     optimizer = torch.optim.SGD(model.parameters(), lr=rate)
     copy = AveragedModel(model, 0.5) if average else None
-    state = TrainingState(model, optimizer, LearningRate(rate, settings["total"]), copy)
+    state = TrainingState(model, optimizer, LearningRate(rate, length, kind), copy)
     save = lambda name, state: saved.append((name, state.progress.iteration))  # noqa: E731
-    loop = Loop(state, task or Toy(), LoopSettings(**settings), save, Callback())
+    loop = Loop(state, task or Toy(), LoopSettings(**settings), save, told or Callback())
     return loop, saved
 
 
@@ -94,6 +101,75 @@ def test_patience_ends_the_run():
     count = len(saved)
     loop.run(batches())
     assert loop.state.progress.iteration == 3 and len(saved) == count, "resumed, it has still ended"
+
+
+class Told(Callback):
+    def __init__(self):
+        self.lines = []
+
+    def on_message(self, text):
+        self.lines.append(text)
+
+
+def many():
+    while True:
+        yield from batches()
+
+
+def test_patience_lets_a_cosine_fall_to_its_end_before_it_ends_the_run():
+    told = Told()
+    settings = {"total": 100, "evaluate_every": 4, "checkpoint_every": 1, "patience": 2, "kind": "cosine"}
+    loop, saved = loop_of(Toy([0.3, 0.2, 0.1, 0.2, 0.2, 0.2]), told=told, **settings)
+    rates = []
+    step = loop._step
+    loop._step = lambda batches: (rates.append(loop.state.rate(loop.state.progress.iteration)), step(batches))
+    loop.run(many())
+    assert loop.state.progress.iteration == 16 and saved[-1] == ("last", 16)
+    assert loop.state.rate(16) == 0 and all(a > b for a, b in zip(rates, rates[1:]))
+    assert rates[11] > 0.9 * rates[0] and rates[15] < 0.2 * rates[0]
+    assert any("has not improved in 2 evaluations: the rate falls to zero within 4 iterations" in x for x in told.lines)
+    again, _ = loop_of(**settings)
+    again.state.load_state_dict(loop.state.state_dict(), 14, {})
+    assert [again.state.rate(i) for i in range(14, 17)] == [loop.state.rate(i) for i in range(14, 17)]
+
+
+def test_the_first_steps_forecast_the_rest():
+    told, task = Told(), Toy([0.1] * 99)
+    task.evaluation_seconds = lambda model: 30.0
+    loop, _ = loop_of(task, told=told, total=95, evaluate_every=30, checkpoint_every=100, log_every=100)
+    loop.run(many())
+    line = next(line for line in told.lines if line.startswith("forecast"))
+    assert "for 90 iterations of " in line and "and 3 validations of 30 s" in line and "GiB of memory" in line
+    assert line.startswith("forecast: about 90 s for")
+
+
+def test_a_rehearsal_takes_the_first_steps_and_saves_nothing():
+    loop, saved = loop_of(total=50, evaluate_every=1, checkpoint_every=1)
+    forecast = loop.rehearse(many())
+    assert loop.state.progress.iteration == 5 and forecast.steps == 45 and not saved
+
+
+def test_a_run_by_time_ends_by_the_clock_with_its_last_evaluation():
+    class Clock:
+        now = 0.0
+
+        def __call__(self):
+            return self.now
+
+    clock, task = Clock(), Toy([0.1] * 99)
+    length = Length(seconds=100.0, clock=clock)
+    loop, saved = loop_of(task, kind="cosine", length=length, evaluate_every=None, checkpoint_every=None)
+    step = loop._step
+
+    def slow(batches):
+        clock.now += 0.5
+        step(batches)
+
+    loop._step = slow
+    loop.run(many())
+    done = loop.state.progress.iteration
+    assert 195 <= done <= 200 and saved[-1] == ("last", done) and loop.state.rate(done) == 0
+    assert length.every == 20 and [i for name, i in saved if name == "last"][:3] == [20, 40, 60]
 
 
 def test_a_loss_that_is_not_finite_is_refused_with_its_iteration_and_not_saved():

@@ -79,7 +79,6 @@ def test_heads_of_classes_of_the_same_name_are_kept_in_their_new_places():
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        ("fasterrcnn_resnet50_fpn_v2", "fasterrcnn_resnet50_fpn_v2, whose heads"),
         ("fasterrcnn_mobilenet_v3_large_320_fpn", "MobileNet"),
         ("maskrcnn_resnet50_fpn", "Mask or Keypoint R-CNN"),
     ],

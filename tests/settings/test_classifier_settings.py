@@ -72,7 +72,9 @@ EFFECTS: dict[str, Other | Without] = {
     "train.accumulate": Other("2"),
     "train.iterations": Other("7"),
     "train.epochs": Other("2", base="--train.iterations=null --train.epochs=1"),
+    "train.time": Other("0.01s --train.epochs=null", base="--train.iterations=null --train.epochs=1"),
     "train.lr": Other("0.02"),
+    "train.optimizer": Other("adamw"),
     "train.momentum": Other("0.5"),
     "train.weight_decay": Other("0.1"),
     "train.norm_decay": Other("0.1"),
@@ -105,6 +107,7 @@ EFFECTS: dict[str, Other | Without] = {
 }
 IDLE = {
     "train.schedule": "--train.schedule=cosine",
+    "train.optimizer": "--train.optimizer=adamw",
     "dataset.val": "--dataset.val=null",
     "input.augment": "",
 }

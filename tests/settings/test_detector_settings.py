@@ -20,6 +20,7 @@ VGG = "--model.architecture=vgg16 --model.backbone=vgg16 --model.anchors.sizes=[
 STEP = "--train.schedule=step --train.steps=[0.5]"
 IDLE = {
     "train.schedule": "--train.schedule=cosine",
+    "train.optimizer": "--train.optimizer=adamw",
     "train.warmup": "",
     "train.mode": "",
     "dataset.val": "--dataset.val=null",
@@ -64,6 +65,7 @@ EFFECTS: dict[str, Other | Without] = {
     "dataset.images": Other("{elsewhere}", "status"),
     "dataset.val_fraction": Other("0.5", "curves", "--dataset.val=none"),
     "dataset.val_salt": Other("2", "curves", "--dataset.val=none --dataset.val_salt=1"),
+    "dataset.repeat_factor": Other("0.9"),
     "dataset.invalid": Other("error", "status", "--data={flawed}"),
     "dataset.classes": Other("circle,star"),
     "dataset.merge": Other("circle=round,ring=round"),
@@ -87,6 +89,7 @@ EFFECTS: dict[str, Other | Without] = {
     "model.stride_in_1x1": Other("true", base="--model.backbone=resnet50"),
     "model.width": Other("16"),
     "model.fpn_channels": Other("32"),
+    "model.head_norm": Other("group"),
     "model.rematerialise": Without(
         "true", "tests/backbones/analysis/test_complexity.py::test_rematerialisation_keeps_less_and_computes_the_same"
     ),
@@ -96,6 +99,7 @@ EFFECTS: dict[str, Other | Without] = {
     "model.anchors.rounded": Other("true"),
     "model.rpn.positive_iou": Other("0.35"),
     "model.rpn.negative_iou": Other("0.05"),
+    "model.rpn.convolutions": Other("2"),
     "model.rpn.batch_per_image": Other("8"),
     "model.rpn.positive_fraction": Other("0.01"),
     "model.rpn.nms": Other("0.1"),
@@ -112,6 +116,7 @@ EFFECTS: dict[str, Other | Without] = {
     "model.roi.batch_per_image": Other("8"),
     "model.roi.positive_fraction": Other("0.02"),
     "model.roi.append_truth": Other("false"),
+    "model.roi.convolutions": Other("1"),
     "model.roi.hidden": Other("16"),
     "model.roi.dropout": Other("0.1", base=VGG),
     "model.roi.class_agnostic": Other("true"),
@@ -127,7 +132,9 @@ EFFECTS: dict[str, Other | Without] = {
     "train.accumulate": Other("2"),
     "train.iterations": Other("3"),
     "train.epochs": Other("2", base="--train.iterations=null --train.epochs=1"),
+    "train.time": Other("0.01s --train.epochs=null", base="--train.iterations=null --train.epochs=1"),
     "train.lr": Other("0.02"),
+    "train.optimizer": Other("adamw"),
     "train.momentum": Other("0.5"),
     "train.weight_decay": Other("0.1"),
     "train.norm_decay": Other("0.1"),

@@ -27,7 +27,9 @@ from detection.classify.images import ImageSet
 from detection.data.order import TrainingOrder
 from detection.engine.callback import Callback
 from detection.engine.learning_rate import LearningRate
-from detection.engine.loop import Loop, LoopSettings
+from detection.engine.length import Length
+from detection.engine.loop import Loop
+from detection.engine.loop_settings import LoopSettings
 from detection.engine.optimizer import build_optimizer
 from detection.engine.state import Progress, TrainingState
 from detection.experiments.report import Report
@@ -98,7 +100,7 @@ class Ours:
         torch.manual_seed(0)
         self.net = make_net(net, len(images.class_names)).to(memory_format=torch.channels_last)
         optimizer = build_optimizer(self.net, 0.1, 0.9, 1e-4, 1e-4, 1e-4)
-        self.state = TrainingState(self.net, optimizer, LearningRate(0.1, rounds))
+        self.state = TrainingState(self.net, optimizer, LearningRate(0.1, Length(rounds)))
         order = TrainingOrder(np.ones((len(images), 2), dtype=np.int64), BATCH, [0], 0, rounds, group_by_aspect=False)
         draws = ([(draw.row, draw.seed) for draw in batch] for batch in order)
         augmentation = CropAugmentation("pad", CROP, pad=PAD, fill=images.mean_colour())
@@ -111,7 +113,8 @@ class Ours:
 
     def train(self, steps: int) -> None:
         self.state.progress = Progress()
-        settings = LoopSettings(steps, 1, 0, None, "off", steps, steps + 1, steps + 1, "loss", None)
+        self.state.rate.length = Length(steps)
+        settings = LoopSettings(1, 0, None, "off", steps, steps + 1, steps + 1, "loss", None)
         Loop(self.state, self.objective, settings, lambda name, state: None, Callback()).run(self.batches)
 
 
