@@ -83,7 +83,7 @@ class InputConfig:
     group_by_aspect: bool = True
     """batches hold images that are all wide or all tall, which saves padding"""
     grey_bits: int = ranged(16, "[8, 16]")
-    """bits that count in 16-bit grey images: 12 for scanners and cameras whose values end at 4095"""
+    """bits that count in 16-bit images: 12 for scanners and cameras whose values end at 4095"""
     workers: int | None = ranged(None, "[0, inf)")
     """processes that load images, for each process that trains; 0 loads in that one; default by cores and device"""
     skip_unreadable: int = ranged(0, "[0, inf)")

@@ -91,7 +91,7 @@ def assemble(
                 images[path].things += item.things
                 continue
             if item.size is None or min(item.size) < 1:
-                item.size = image_size(survey.root / path)
+                item.size = image_size(survey.image_root / path)
                 tally.add("sizes were missing or zero: read from the images", path)
             images[path] = item
     things = [thing_ for item in images.values() for thing_ in item.things]
@@ -107,7 +107,7 @@ def assemble(
     scale = np.repeat(np.tile(sizes[:, ::-1], 2), counts, axis=0)
     xywh[shares] *= scale[shares]
     return AnnotationIndex(
-        root=survey.root,
+        root=survey.image_root,
         source=source,
         class_names=names,
         category_ids=np.arange(1, len(names) + 1, dtype=np.int64),
@@ -129,7 +129,7 @@ def _path(item: Annotated, survey: Survey, tally: Tally) -> str:
     match = survey.find(item.name, item.near)
     if match is None:
         raise InputError(
-            f"{item.where}: the image {brief(item.name)} is not below {survey.root}, or several could be meant; "
+            f"{item.where}: the image {brief(item.name)} is not below {survey.image_root}, or several could be meant; "
             "correct the name or add it"
         )
     if match[1] == "stem":

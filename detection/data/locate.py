@@ -51,7 +51,7 @@ class LocatedDataset:
     root: Path
     splits: Splits
     images: Path | None = None
-    """folder that COCO's file names start from; None: guessed"""
+    """folder of the images, where it was given"""
     found: str = ""
     """what was found by looking, in a line"""
     survey: Survey | None = None
@@ -75,8 +75,9 @@ class LocatedDataset:
 def locate(path: Path, format: str = "auto", images: Path | None = None) -> LocatedDataset:
     """Find the dataset at `path`, a folder, file or archive.
 
-    format: one of KNOWN, or auto to try each; images: the image folder of a COCO file, where it is not beside it. An
-    archive is unpacked beside itself, once. Raises InputError where nothing is recognised, saying what is there.
+    format: one of KNOWN, or auto to try each; images: the folder of the images, where it is not that of the annotations
+    or near it. An archive is unpacked beside itself, once. Raises InputError where nothing is recognised, saying what
+    is there.
     """
     path = Path(path)
     if format != "auto" and format not in KNOWN:
@@ -90,10 +91,11 @@ def locate(path: Path, format: str = "auto", images: Path | None = None) -> Loca
     given, path = path, _inside(unpacked(path))
     told = f"unpacked {given} into {path}" if path != _inside(given) else ""
     for name in FINDERS if format == "auto" else (format,):
-        splits = FINDERS[name](path) if name in FINDERS else {}
+        # A data.yaml says itself where its images are.
+        splits = FINDERS[name](path) if name in FINDERS and not (name == "yolo" and images is not None) else {}
         if splits:
             return LocatedDataset(name, path, splits, None if images is None else Path(images), told)
-    survey, layout = look(path, format)
+    survey, layout = look(path, format, None if images is None else Path(images))
     shards = unpacked_shards(path, survey) if layout is None else None
     if shards is not None:
         found = locate(shards, format, images)
@@ -218,17 +220,18 @@ def _read_voc(
         assert source.survey is not None, "found by looking"
         root = source.survey.root
         others = [root / name for name in source.survey.others[".xml"]]
-        return read_voc(root, split, classes, report, [root / name for name in place], others, source.survey)
+        files = [root / name for name in place]
+        return read_voc(root, split, classes, report, files, others, source.survey, source.images)
     place = Path(place)
     if not place.is_dir():
-        return read_voc(source.root, place.stem, classes, report)
+        return read_voc(source.root, place.stem, classes, report, images=source.images)
     others = [
         file
         for folder in source.splits.values()
         if Path(str(folder)).is_dir()
         for file in Path(str(folder)).glob("*.xml")
     ]
-    return read_voc(place, split, classes, report, others=others)
+    return read_voc(place, split, classes, report, others=others, images=source.images)
 
 
 def _read_yolo(

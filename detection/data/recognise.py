@@ -80,12 +80,14 @@ class Layout:
     inner: str | None = None
 
 
-def look(path: Path, format: str) -> tuple[Survey, Layout | None]:
+def look(path: Path, format: str, images: Path | None = None) -> tuple[Survey, Layout | None]:
     """What lies at `path`, a folder or an annotation file, and the dataset that it makes: of `format`, or where that is
-    auto of the first of ORDER that is there; None where there is none."""
-    survey = Survey(_folder_of(path))
-    kinds = kinds_of(survey, None if path.is_dir() else path.relative_to(survey.root).as_posix())
-    inner = kinds.pop("yaml", [])
+    auto of the first of ORDER that is there; None where there is none. images: the folder of the images, where it is
+    another; then a data.yaml tells nothing but the names of the classes."""
+    survey = Survey(_folder_of(path), images)
+    whole = path.is_dir() or (images is not None and path.suffix.lower() in (".yaml", ".yml"))
+    kinds = kinds_of(survey, None if whole else path.relative_to(survey.root).as_posix())
+    inner = kinds.pop("yaml", []) if images is None else []
     if inner and format in ("auto", "yolo"):
         shallowest = min(inner, key=lambda name: name.count("/"))
         return survey, Layout("yolo", {}, f"found YOLO by {shallowest}", shallowest)
@@ -96,7 +98,8 @@ def look(path: Path, format: str) -> tuple[Survey, Layout | None]:
     files = survey.images if chosen == "yolo" else kinds[chosen]
     splits = _splits(listed) if listed else split_files(files, chosen)
     others = [TITLES[name] for name in kinds if name != chosen and name in TITLES and kinds[name]]
-    told = f"found {TITLES[chosen]} in {_folders(kinds[chosen])}, images in {_folders(survey.images)}"
+    where = _folders(survey.images) if images is None else f"{images}"
+    told = f"found {TITLES[chosen]} in {_folders(kinds[chosen])}, images in {where}"
     told += f", splits {', '.join(splits)}" if len(splits) > 1 else ", no split files"
     if chosen == "yolo" and class_names(survey) is None:
         told += "; nothing names the classes: they are called by their numbers"

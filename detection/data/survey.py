@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -23,28 +23,25 @@ Found = tuple[str, str]
 class Survey:
     """The files below `root`, without hidden ones; folders that are links are followed, each real folder once.
 
-    images, others: paths relative to root with /, sorted; others by their ending in lower case.
+    images, others: paths with /, sorted, of images relative to `image_root`, which is the root where no other folder is
+    given for them, of others relative to root; others by their ending in lower case.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, images: Path | None = None) -> None:
         self.root = Path(root)
+        self.image_root = Path(images or root)
         self.images: list[str] = []
         self.others: dict[str, list[str]] = defaultdict(list)
         self._found: dict[tuple[str, str], Found | None] = {}
-        seen: set[str] = set()
-        for folder, inner, names in os.walk(self.root, followlinks=True):
-            inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "__MACOSX")
-            real = os.path.realpath(folder)
-            if real in seen:
-                inner[:] = []
-                continue
-            seen.add(real)
-            prefix = "" if Path(folder) == self.root else f"{Path(folder).relative_to(self.root).as_posix()}/"
-            for name in sorted(names):
-                if name.startswith(".") or leaves_root(prefix + name) or unshowable(name):
-                    continue
-                ending = os.path.splitext(name)[1].lower()
-                (self.images if ending in EXTENSIONS else self.others[ending]).append(prefix + name)
+        for name in _files_below(self.root):
+            ending = os.path.splitext(name)[1].lower()
+            if ending not in EXTENSIONS:
+                self.others[ending].append(name)
+            elif images is None:
+                self.images.append(name)
+        for name in () if images is None else _files_below(self.image_root):
+            if os.path.splitext(name)[1].lower() in EXTENSIONS:
+                self.images.append(name)
 
     @cached_property
     def _paths(self) -> frozenset[str]:
@@ -88,6 +85,22 @@ class Survey:
         """The images that lie in one of `folders`."""
         wanted = set(folders)
         return [path for path in self.images if path.rpartition("/")[0] in wanted]
+
+
+def _files_below(root: Path) -> Iterator[str]:
+    """Relative to root, in order."""
+    seen: set[str] = set()
+    for folder, inner, names in os.walk(root, followlinks=True):
+        inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "__MACOSX")
+        real = os.path.realpath(folder)
+        if real in seen:
+            inner[:] = []
+            continue
+        seen.add(real)
+        prefix = "" if Path(folder) == root else f"{Path(folder).relative_to(root).as_posix()}/"
+        for name in sorted(names):
+            if not (name.startswith(".") or leaves_root(prefix + name) or unshowable(name)):
+                yield prefix + name
 
 
 def plain(name: str) -> str:

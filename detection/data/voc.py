@@ -40,12 +40,14 @@ def read_voc(
     files: Sequence[Path] | None = None,
     others: Sequence[Path] = (),
     survey: Survey | None = None,
+    images: Path | None = None,
 ) -> AnnotationIndex:
     """Read the images that ROOT/ImageSets/Main/<split>.txt lists; all XML files where there is no ImageSets folder.
 
     The XML files lie in ROOT/Annotations or in ROOT itself, the images in ROOT/JPEGImages or beside the XML files;
     else `files` are the XML files of the split, and images are looked for in all folders below ROOT (`survey`, where
-    they are listed already). others: XML files of other splits, which may show that pixels count from 0.
+    they are listed already). With `images` they are looked for there and nowhere else. others: XML files of other
+    splits, which may show that pixels count from 0.
 
     classes: the class names in order; without them, the sorted names of this split, so give those of the training
     split when reading another. Areas are width times height. Raises InputError naming the file and object at fault;
@@ -61,9 +63,10 @@ def read_voc(
     for path in track(files, "reading annotations", len(files)):
         with reported(report):
             read.append((path, read_xml(path, report, tally)))
-    pictures = _Pictures(root, survey, tally)
+    home = root if images is None else Path(images)
+    pictures = _Pictures(root, home, survey, tally)
     names = pictures.names([(path, file.filename) for path, file in read])
-    read, names, sizes = _sized(root, read, names, report, tally)
+    read, names, sizes = _sized(home, read, names, report, tally)
     shift = 0 if _from_zero(read, others, files, tally) else 1
     flat = [item for _, file in read for item in file.objects]
     if classes is None:
@@ -72,7 +75,7 @@ def read_voc(
     corners = np.array([item.corners for item in flat], dtype=np.float64).reshape(-1, 4)
     xywh = np.concatenate([corners[:, :2] - shift, corners[:, 2:] - corners[:, :2] + shift], axis=1)
     return AnnotationIndex(
-        root=root,
+        root=home,
         source=root,
         class_names=classes,
         category_ids=np.arange(1, len(classes) + 1, dtype=np.int64),
@@ -187,18 +190,20 @@ class _Pictures:
     """Finds the image of each XML file: that of its name, in VOC's folders first, then in any; where there is none,
     that which its <filename> means, which often is what the image was called before it was renamed."""
 
-    def __init__(self, root: Path, survey: Survey | None, tally: Tally) -> None:
-        self.root, self.tally, self._survey = root, tally, survey
+    def __init__(self, root: Path, home: Path, survey: Survey | None, tally: Tally) -> None:
+        """home: the folder that names of images start from; the root, or another one that holds them all."""
+        self.root, self.home, self.tally, self._survey = root, home, tally, survey
 
     def names(self, files: list[tuple[Path, str]]) -> list[str]:
-        """The image of each (XML file, <filename>), relative to root; <stem>.jpg where there is none."""
+        """The image of each (XML file, <filename>), relative to home; <stem>.jpg where there is none."""
         listed: dict[Path, dict[str, str]] = {}
         found = []
         for path, filename in files:
             folder = self.root / "JPEGImages" if (self.root / "JPEGImages").is_dir() else path.parent
+            folder = folder if self.home == self.root else self.home
             if folder not in listed:
                 listed[folder] = _images_of(folder)
-            prefix = "" if folder == self.root else f"{folder.relative_to(self.root).as_posix()}/"
+            prefix = "" if folder == self.home else f"{folder.relative_to(self.home).as_posix()}/"
             stem_ = path.name[: -len(path.suffix)]
             name = listed[folder].get(stem_)
             found.append(prefix + name if name else self._elsewhere(path, filename) or f"{prefix}{stem_}.jpg")
@@ -206,7 +211,7 @@ class _Pictures:
 
     def _elsewhere(self, path: Path, filename: str) -> str | None:
         if self._survey is None:
-            self._survey = Survey(self.root)
+            self._survey = Survey(self.home)
         near = path.parent.relative_to(self.root).as_posix()
         match = self._survey.find(path.stem, near)
         if match is None:

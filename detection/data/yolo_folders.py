@@ -111,8 +111,8 @@ def read_yolo_folder(survey: Survey, images: Sequence[str], report: Report | Non
         match = own if own in known else best(by_stem.get(stem, []), image, folder)
         labels.append(None if match is None else os.path.join(survey.root, match))
     names = class_names(survey) or tuple(map(str, range(_most(survey, texts) + 1)))
-    paths = [os.path.join(survey.root, image) for image in images]
-    return index_of(paths, labels, names, survey.root, survey.root, report)
+    paths = [os.path.join(survey.image_root, image) for image in images]
+    return index_of(paths, labels, names, survey.image_root, survey.root, report)
 
 
 def _most(survey: Survey, texts: list[str]) -> int:

@@ -59,6 +59,32 @@ def test_what_is_written_is_read(
             assert got == pytest.approx(want, abs=1e-3)
 
 
+@pytest.mark.parametrize("write", WRITERS)
+def test_images_may_lie_elsewhere(write: Writer, tmp_path: Path) -> None:
+    """As tools export annotations alone; pictures beside them that share the names are not taken then."""
+    trees.pictures(tmp_path / "elsewhere/deeper")
+    trees.pictures(tmp_path / "annotations/img")
+    write(tmp_path / "annotations", {stem: [(n, list(b)) for n, b in things] for stem, things in trees.TRUTH.items()})
+    index = locate(tmp_path / "annotations", images=tmp_path / "elsewhere").read("train")
+    assert index.root == tmp_path / "elsewhere" and len(trees.seen(index)) == 3 and len(index.labels) == 4
+
+
+def test_a_voc_folder_and_a_data_yaml_take_images_from_elsewhere(tmp_path: Path) -> None:
+    trees.pictures(tmp_path / "elsewhere/deeper")
+    for stem in "abc":
+        save(tmp_path / f"voc/Annotations/{stem}.xml", trees.voc(stem))
+        save(tmp_path / f"yolo/labels/{stem}.txt", trees.yolo(stem))
+    save(tmp_path / "voc/ImageSets/Main/val.txt", "a\nc\n")
+    yaml = save(tmp_path / "yolo/data.yaml", "train: images\nnames: [cat, dog]\n")
+    images = tmp_path / "elsewhere"
+    assert trees.seen(locate(tmp_path / "voc", images=images).read("val")) == trees.truth("ac")
+    for path in (yaml, yaml.parent):
+        found = locate(path, images=images).read("train")
+        assert {stem: [name for name, _ in things] for stem, things in trees.seen(found).items()} == {
+            stem: [name for name, _ in things] for stem, things in trees.TRUTH.items()
+        }
+
+
 JUNK = [None, True, -1, 1e400, float("nan"), "", "\x1b[31m", [], {}, [[1]], {"a": 1}, 10**30, "../../x", "\ud800"]
 
 
