@@ -99,7 +99,8 @@ def main(arguments: list[str]) -> int:
     plan = DetectionPlan(CONFIGS, words, args.runs, scale.detection_rates, scale.seeds)
     if args.only != "table":
         with Jobs(args.jobs, args.runs / "logs") as jobs:
-            chains = [partial(_one_net, net, pretraining, plan, scale, args, jobs) for net in scale.nets]
+            nets = args.nets or scale.nets
+            chains = [partial(_one_net, net, pretraining, plan, scale, args, jobs) for net in nets]
             jobs.together(chains if args.jobs == 1 else chains[::-1])  # the deepest takes longest: it goes first
             if args.only is None:
                 improve_best(plan, scale.nets, _say, jobs)
@@ -127,6 +128,7 @@ def _parser() -> Parser:
     parser.add_argument("--only", choices=["pretrain", "detect", "table"], help="this part alone, then the table")
     parser.add_argument("--scale", choices=list(SCALES), default="quarter", help="width of the nets, as a share of the "
                         "published one; half and full: on a GPU; mini: a test of the code, no result")  # fmt: skip
+    parser.add_argument("--nets", nargs="+", choices=NETS, help="train these, in this order; else all that there are")
     parser.add_argument("--jobs", type=at_least(1), default=1, help="trainings at once, for a GPU and many cores")
     parser.add_argument("--epochs", type=at_least(1), help="of the pretraining, in place of the configs'")
     parser.add_argument("--iterations", type=at_least(1), help="of a detector's training, in place of the configs'")
