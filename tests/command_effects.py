@@ -170,6 +170,7 @@ EFFECTS = {
         "--images": more(REPORT, "--images={classes}", shows="status"),
         "--invalid": more(f"{REPORT} --data={{flawed}}", "--invalid=error", "--invalid=skip", shows="status"),
         "--size": more(REPORT, "--size=96", shows="report.json"),
+        "--slices": more(REPORT, "--slices={classes}", shows="status"),
         "--device": more(REPORT, DEVICE, shows="status"),
         "--workers": more(REPORT.replace("--workers=0", ""), "--workers=-1", shows="status"),
         "--output": Other(REPORT, REPORT.replace("{out}", "{out}/deeper"), "names"),

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     from detection.report.run import Choice, report_on
 
     file = args.run / "best.pt" if args.run.is_dir() else args.run
-    choice = Choice(args.data, args.split, args.format, args.images, args.invalid, args.size)
+    choice = Choice(args.data, args.split, args.format, args.images, args.invalid, args.size, args.slices)
     device = parallel.choose_device(args.device)
     words = shlex.join(["frcnn", "report", *arguments])
     found = report_on(file, choice, args.output or file.parent / "report", words, device, args.workers)
@@ -50,6 +50,8 @@ def _parser() -> Parser:
         "--invalid", choices=["error", "skip"], help="invalid images and boxes: stop, or leave them out"
     )
     parser.add_argument("--size", type=at_least(32), help="input size in pixels; default as in training")
+    slices = "CSV table, first the image's name, then columns that group images (camera, site): AP of each group"
+    parser.add_argument("--slices", type=Path, metavar="FILE", help=slices)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--workers", type=at_least(0), help="processes that load images; default by cores and device")
     parser.add_argument("--output", type=Path, help="folder for the report; default RUN/report")

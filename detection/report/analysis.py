@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +11,19 @@ from detection.data.index import AnnotationIndex
 from detection.evaluation.bootstrap import ClassMatches, Interval, coco_matches, coco_samples, draw, interval
 from detection.evaluation.coco_ap import CocoResult, evaluate_coco
 from detection.evaluation.results import ground_truth
+from detection.report.alarms import Alarm, Confused, confused, false_alarms
+from detection.report.counting import Count, count_objects
 from detection.report.errors import Errors, errors_of
 from detection.report.missed import CAUSES
+from detection.report.slices import SIZES, ap_on_parts, image_parts, object_kinds
 from detection.report.suspects import Suspect, suspects
 from detection.report.thresholds import NOTHING, Operation, at, best, curve
 from detection.report.traced import Traced
 
 RESAMPLES, CONFIDENCE = 1000, 0.95
 
-SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, np.inf)}
-"""COCO's ranges of an object's area in pixels."""
+EXAMPLES = 4
+"""Of each cell of the confusion matrix."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Analysis:
 
     overall, by_class: where it operates best by F1, all classes with one threshold and each with its own; causes: by
     row of the index's annotations a key of `CAUSES`, None for what was found or is not asked for; oracles: by stage
-    (how many it lost, AP if all of these were found surely); slices: name -> (images, AP).
+    (how many it lost, AP if all of these were found surely); slices: name -> (images, AP); kinds: name -> (objects,
+    those of them that are found); counts: by label; alarms: false ones, the surest first; confused: examples of cells.
     """
 
     index: AnnotationIndex
@@ -44,6 +47,10 @@ class Analysis:
     causes: list[str | None]
     oracles: dict[str, tuple[int, float]]
     slices: dict[str, tuple[int, float]]
+    kinds: dict[str, tuple[int, int]]
+    counts: list[Count]
+    alarms: list[Alarm]
+    confused: list[Confused]
     suspects: list[Suspect]
 
     @property
@@ -61,8 +68,14 @@ class Analysis:
         return int(rows.sum())
 
 
-def analyse(index: AnnotationIndex, traced: Traced, given: dict[int, float] | None = None) -> Analysis:
-    """given: thresholds by label to operate at; by default those with the best F1 on this very split."""
+def analyse(
+    index: AnnotationIndex,
+    traced: Traced,
+    given: dict[int, float] | None = None,
+    columns: dict[str, list[str]] | None = None,
+) -> Analysis:
+    """given: thresholds by label to operate at; by default those with the best F1 on this very split. columns: name ->
+    a value for each image, to look at their groups one by one."""
     results, truth = traced.results, ground_truth(index)
     result = evaluate_coco(truth, results)
     matches = coco_matches(index, results) if results else _no_matches(index)
@@ -77,6 +90,10 @@ def analyse(index: AnnotationIndex, traced: Traced, given: dict[int, float] | No
     thresholds = {k: operation.threshold for k, operation in enumerate(by_class) if operation.threshold is not None}
     errors = errors_of(index, results, thresholds, overall.threshold or 1.0)
     causes = _causes(index, traced, errors, thresholds)
+    label_of = {int(category): label for label, category in enumerate(index.category_ids)}
+    row_of = {int(number): row for row, number in enumerate(index.image_ids)}
+    owner = np.array([row_of[r["image_id"]] for r in results], dtype=np.int64)
+    labels = np.array([label_of[r["category_id"]] for r in results], dtype=np.int64)
     return Analysis(
         index,
         traced,
@@ -88,9 +105,23 @@ def analyse(index: AnnotationIndex, traced: Traced, given: dict[int, float] | No
         errors,
         causes,
         _oracles(index, results, causes),
-        _slices(index, results),
+        ap_on_parts(index, results, image_parts(index, traced.brightness, columns)),
+        _found_of_kinds(index, errors),
+        count_objects(index, owner, labels, ~errors.ignored),
+        false_alarms(index, results, ~errors.right & ~errors.ignored),
+        confused(index, results, overall.threshold or 1.0, EXAMPLES),
         suspects(index, results, traced.passages),
     )
+
+
+def _found_of_kinds(index: AnnotationIndex, errors: Errors) -> dict[str, tuple[int, int]]:
+    """Kind of object -> (how many are asked for, how many of these are found at the thresholds)."""
+    asked = errors.matched != -2
+    counts = {
+        kind: (int((rows & asked).sum()), int((rows & (errors.matched >= 0)).sum()))
+        for kind, rows in object_kinds(index).items()
+    }
+    return {kind: found for kind, found in counts.items() if found[0]}
 
 
 def _no_matches(index: AnnotationIndex) -> list[ClassMatches]:
@@ -139,38 +170,3 @@ def _oracles(
         ap = evaluate_coco(truth, [*results, *perfect]).stats["AP"]
         found[stage] = (len(rows), ap)
     return found
-
-
-def _slices(index: AnnotationIndex, results: list[dict[str, Any]]) -> dict[str, tuple[int, float]]:
-    """AP on parts of the split: by crowding, by shape, and by folder where there are a few."""
-    if len(index) < 2:
-        return {}
-    objects = np.diff(index.offsets)
-    low, high = np.quantile(objects, [1 / 3, 2 / 3])
-    groups = {
-        f"at most {low:.0f} objects": objects <= low,
-        "in between": (objects > low) & (objects <= high),
-        f"more than {high:.0f} objects": objects > high,
-        "wide images": index.sizes[:, 1] > index.sizes[:, 0],
-        "tall images": index.sizes[:, 1] < index.sizes[:, 0],
-    }
-    folders = Counter(name.decode(errors="replace").rpartition("/")[0] for name in index.file_names.tolist())
-    if 1 < len(folders) <= 12:
-        own = np.array([name.decode(errors="replace").rpartition("/")[0] for name in index.file_names.tolist()])
-        groups |= {f"folder {name}": own == name for name in folders}
-    found = {}
-    for name, rows in groups.items():
-        if 0 < rows.sum() < len(index):
-            found[name] = (int(rows.sum()), _ap_on(index, results, rows))
-    return found
-
-
-def _ap_on(index: AnnotationIndex, results: list[dict[str, Any]], rows: np.ndarray) -> float:
-    ids = set(index.image_ids[rows].tolist())
-    truth = ground_truth(index)
-    truth["images"] = [image for image in truth["images"] if image["id"] in ids]
-    truth["annotations"] = [annotation for annotation in truth["annotations"] if annotation["image_id"] in ids]
-    return evaluate_coco(truth, [r for r in results if r["image_id"] in ids]).stats["AP"]
-
-
-__all__ = ["Analysis", "analyse"]

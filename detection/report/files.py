@@ -1,4 +1,4 @@
-"""The files of a report: report.html, report.json with the same numbers, suspects.json as a COCO file."""
+"""The files of a report: report.html, report.json with the same numbers, suspects.json as a COCO file, PNG charts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ import numpy as np
 from detection.evaluation.report import to_json
 from detection.files.atomic import write_atomically
 from detection.report.advice import next_steps
-from detection.report.analysis import SIZES, Analysis
+from detection.report.alarms import Alarm
+from detection.report.analysis import Analysis
+from detection.report.figures import figures
 from detection.report.history import History, as_json
 from detection.report.missed import CAUSES
 from detection.report.page import Subject, page
+from detection.report.slices import SIZES
 from detection.report.suspects import as_coco
 
-WRITTEN = ("report.html", "report.json", "suspects.json")
+WRITTEN = (
+    *("report.html", "report.json", "suspects.json"),
+    *("curves.png", "confusion.png", "missed.png", "training.png"),
+)
 
 
 def write_report(folder: Path, analysis: Analysis, history: History | None, subject: Subject) -> dict[Path, str]:
@@ -28,12 +34,24 @@ def write_report(folder: Path, analysis: Analysis, history: History | None, subj
     write_atomically(folder / "report.json", json.dumps(content, indent=1).encode("utf-8", "backslashreplace"))
     write_atomically(folder / "suspects.json", json.dumps(suspected).encode("utf-8", "backslashreplace"))
     text = page(analysis, history, subject).encode("utf-8", "backslashreplace")
+    drawn = figures(analysis, history)
+    for name, picture in drawn.items():
+        write_atomically(folder / name, picture)
     write_atomically(folder / "report.html", text)
     return {
         folder / "report.html": "the report",
         folder / "report.json": "its numbers",
         folder / "suspects.json": "labels to look at, as a COCO file",
+        **{folder / name: _FIGURES[name] for name in drawn},
     }
+
+
+_FIGURES = {
+    "curves.png": "precision and recall, F1, calibration",
+    "confusion.png": "what classes are taken for",
+    "missed.png": "why objects were missed",
+    "training.png": "losses, AP and learning rate",
+}
 
 
 def numbers(analysis: Analysis, history: History | None) -> dict[str, Any]:
@@ -62,6 +80,11 @@ def numbers(analysis: Analysis, history: History | None) -> dict[str, Any]:
         "confusion": errors.confusion.tolist(),
         "tide": {name: {"count": count, "AP50": gain} for name, (count, gain) in errors.tide.items()},
         "calibration": {"error": errors.calibration_error, "bins": errors.calibration},
+        "counts": {
+            name: {"mean_error": own.mean_error, "bias": own.bias, "exact": own.exact}
+            for name, own in zip(names, analysis.counts)
+        },
+        "kinds": {kind: {"objects": asked, "found": found} for kind, (asked, found) in analysis.kinds.items()},
         "slices": {name: {"images": count, "AP": ap} for name, (count, ap) in analysis.slices.items()},
         "causes": {
             key: {
@@ -76,6 +99,20 @@ def numbers(analysis: Analysis, history: History | None) -> dict[str, Any]:
         },
         "oracles": {stage: {"objects": count, "AP": ap} for stage, (count, ap) in analysis.oracles.items()},
         "missed": missed,
+        "false_alarms": [_alarm(analysis, alarm) for alarm in analysis.alarms],
         "next": next_steps(analysis, history),
         "training": as_json(history),
+    }
+
+
+def _alarm(analysis: Analysis, alarm: Alarm) -> dict[str, Any]:
+    """A false alarm, with the annotations it has to do with by their ids in the dataset."""
+    index, result = analysis.index, analysis.traced.results[alarm.result]
+    ids = index.annotation_ids
+    return {
+        **result,
+        "kind": alarm.kind,
+        "overlaps": None if alarm.overlaps is None else int(ids[alarm.overlaps]),
+        "iou": round(alarm.iou, 3),
+        "nearest": [{"annotation_id": int(ids[row]), "pixels": apart} for row, apart in alarm.neighbours],
     }

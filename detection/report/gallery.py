@@ -97,6 +97,7 @@ def _truth(analysis: Analysis, row: int) -> list[Box]:
 def _detections(analysis: Analysis, found: np.ndarray) -> list[Box]:
     index, errors = analysis.index, analysis.errors
     name_of = {int(c): name for c, name in zip(index.category_ids, index.class_names)}
+    text_of = {alarm.result: f": {alarm.text(index)}" for alarm in analysis.alarms}
     drawn = []
     for k in found.tolist():
         result: dict[str, Any] = analysis.traced.results[k]
@@ -104,9 +105,8 @@ def _detections(analysis: Analysis, found: np.ndarray) -> list[Box]:
             continue
         name, right = name_of[result["category_id"]], bool(errors.right[k])
         x, y, w, h = (round(float(v), 1) for v in result["bbox"])
-        drawn.append(
-            Box("right" if right else "wrong", (x, y, w, h), result["score"], name, f"{name} {result['score']:.2f}")
-        )
+        text = f"{name} {result['score']:.2f}{text_of.get(k, '')}"
+        drawn.append(Box("right" if right else "wrong", (x, y, w, h), result["score"], name, text))
     return drawn
 
 

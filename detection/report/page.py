@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks no network, and as text for the terminal."""
+"""The report as one HTML file that asks no network."""
 
 from __future__ import annotations
 
@@ -6,22 +6,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from detection.counted import counted
 from detection.data.image import read_image
-from detection.evaluation.bootstrap import Interval
 from detection.printable import printable
 from detection.report.advice import next_steps
-from detection.report.analysis import SIZES, Analysis
+from detection.report.alarms import Confused
+from detection.report.analysis import Analysis
 from detection.report.charts import curves
 from detection.report.errors import BACKGROUND
 from detection.report.gallery import LOWEST, Picture, cutout, gallery
 from detection.report.history import History
 from detection.report.missed import CAUSES
+from detection.report.page_tables import (
+    alarms_table,
+    causes_table,
+    classes_table,
+    confusion_table,
+    counts_table,
+    kinds_table,
+    oracles_table,
+    slices_table,
+    tide_table,
+)
 from detection.report.suspects import TEXTS
-from detection.report.thresholds import Operation, curve
+from detection.report.thresholds import curve
+from detection.report.wording import bounds, missed_note, number, operation, percent
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#777")
 """Told apart by the colour-blind (Okabe and Ito)."""
@@ -29,8 +39,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8
 CURVES = 8
 """Classes with a curve of their own; the others share one."""
 SUSPECTS_SHOWN = 60
-CONFUSED = 25
-"""Classes of the confusion table at most: the most confused ones."""
+CELLS = 40
+"""Cells of the confusion matrix with examples at most: the fullest ones."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ def page(analysis: Analysis, history: History | None, subject: Subject) -> str:
         colours=COLOURS,
         cards=_cards(analysis),
         steps=[printable(step) for step in next_steps(analysis, history)],
-        classes=_classes(analysis, names),
+        classes=classes_table(analysis, names),
         threshold_note=(
             "Thresholds are those with the best F1 on these very images, at an IoU of .5: a little optimistic. "
             "`frcnn threshold` keeps them in a checkpoint."
@@ -63,12 +73,16 @@ def page(analysis: Analysis, history: History | None, subject: Subject) -> str:
         training=_training(history),
         verdict=history.verdict if history else "",
         curves=_curves(analysis, names),
-        tide=_tide(analysis),
-        confusion=_confusion(analysis, names),
-        slices=_slices(analysis),
-        missed_note=_missed_note(analysis),
-        causes=_causes(analysis),
-        oracles=_oracles(analysis),
+        tide=tide_table(analysis),
+        confusion=confusion_table(analysis, names),
+        examples=_examples(analysis, names, subject.grey_bits),
+        slices=slices_table(analysis),
+        kinds=kinds_table(analysis),
+        counts=counts_table(analysis, names),
+        alarms=alarms_table(analysis),
+        missed_note=missed_note(analysis),
+        causes=causes_table(analysis),
+        oracles=oracles_table(analysis),
         class_names=names,
         cause_names=[(key, CAUSES[key].text) for key in CAUSES if analysis.count(key)],
         pictures=[_shown(picture, analysis) for picture in gallery(analysis, subject.grey_bits)],
@@ -85,30 +99,15 @@ def page(analysis: Analysis, history: History | None, subject: Subject) -> str:
 def _cards(analysis: Analysis) -> list[dict[str, str]]:
     stats, best = analysis.result.stats, analysis.overall
     cards = [
-        {"name": name, "value": _percent(stats[name]), "note": _bounds(analysis.intervals.get(name))}
+        {"name": name, "value": percent(stats[name]), "note": bounds(analysis.intervals.get(name))}
         for name in ("AP", "AP50")
     ]
-    cards += [{"name": f"AP, {size}", "value": _percent(stats[key]), "note": ""} for size, key in _SIZE_KEYS.items()]
-    cards.append({"name": "best threshold", "value": _number(best.threshold), "note": _operation(best)})
+    cards += [{"name": f"AP, {size}", "value": percent(stats[key]), "note": ""} for size, key in _SIZE_KEYS.items()]
+    cards.append({"name": "best threshold", "value": number(best.threshold), "note": operation(best)})
     return cards
 
 
 _SIZE_KEYS = {"small": "APs", "medium": "APm", "large": "APl"}
-
-
-def _classes(analysis: Analysis, names: list[str]) -> dict[str, Any]:
-    rows = []
-    for label, (name, own) in enumerate(zip(names, analysis.by_class)):
-        numbers = list(analysis.result.per_class.values())[_order(analysis)[label]]
-        found = [_percent(numbers["AP"]), _percent(numbers["AP50"]), str(int(analysis.matches[label].objects.sum()))]
-        rows.append([name, *found, _number(own.threshold), _share(own.precision), _share(own.recall), _number(own.f1)])
-    header = ["class", "AP", "AP50", "objects", "threshold", "precision", "recall", "F1"]
-    return {"title": "By class", "header": header, "rows": rows}
-
-
-def _order(analysis: Analysis) -> list[int]:
-    """Of each label the place among the classes of the result, which come by their ids."""
-    return np.argsort(np.argsort(analysis.index.category_ids)).tolist()
 
 
 def _training(history: History | None) -> list[Any]:
@@ -138,66 +137,6 @@ def _curves(analysis: Analysis, names: list[str]) -> list[Any]:
     ]
 
 
-def _tide(analysis: Analysis) -> dict[str, Any]:
-    most = max((gain for _, gain in analysis.errors.tide.values()), default=0.0) or 1.0
-    rows = [
-        [name, str(count), {"share": max(gain, 0) / most, "text": f"{100 * gain:+.1f}"}]
-        for name, (count, gain) in analysis.errors.tide.items()
-    ]
-    return {"title": "What AP50 would gain without each kind of error (TIDE)", "rows": rows, "header": _TIDE_HEADER}
-
-
-_TIDE_HEADER = ["error", "how many", "AP50"]
-
-
-def _confusion(analysis: Analysis, names: list[str]) -> dict[str, Any]:
-    matrix = analysis.errors.confusion
-    off = matrix.sum(0)[:-1] + matrix.sum(1)[:-1] - 2 * np.diag(matrix)[:-1]
-    shown = sorted(np.argsort(-off, kind="stable")[:CONFUSED].tolist())
-    rows = [[*shown, len(names)], [*names, BACKGROUND]]
-    body = [[rows[1][i], *(str(matrix[i, j]) for j in rows[0])] for i in rows[0]]
-    return {
-        "title": f"Confusion at a score of {_number(analysis.overall.threshold)}: truth by row, seen by column",
-        "header": ["", *(rows[1][j] for j in rows[0])],
-        "rows": body,
-    }
-
-
-def _slices(analysis: Analysis) -> dict[str, Any]:
-    rows = [[printable(name), str(count), _percent(ap)] for name, (count, ap) in analysis.slices.items()]
-    return {"title": "Parts of the split", "header": ["images", "how many", "AP"], "rows": rows}
-
-
-def _missed_note(analysis: Analysis) -> str:
-    asked = sum(passage is not None for passage in analysis.traced.passages)
-    return (
-        f"{analysis.missed} of {counted(asked, 'object')} are missed at the thresholds above. Each is counted at the "
-        "first stage that lost it."
-    )
-
-
-def _causes(analysis: Analysis) -> dict[str, Any]:
-    rows = []
-    for key, cause in CAUSES.items():
-        count = analysis.count(key)
-        if count:
-            by_size = [str(analysis.count(key, size=size)) for size in SIZES]
-            share = {"share": count / analysis.missed, "text": str(count)}
-            rows.append([cause.text, share, *by_size, {"text": cause.remedy}])
-    return {"title": "Causes", "header": ["cause", "objects", *SIZES, "what would keep them"], "rows": rows}
-
-
-def _oracles(analysis: Analysis) -> dict[str, Any]:
-    base = analysis.result.stats["AP"]
-    most = max((ap - base for _, ap in analysis.oracles.values()), default=0.0) or 1.0
-    rows = [
-        [stage, str(count), {"share": max(ap - base, 0) / most, "text": f"{100 * (ap - base):+.1f}"}]
-        for stage, (count, ap) in analysis.oracles.items()
-    ]
-    title = "What AP would gain if a stage lost nothing"
-    return {"title": title, "header": ["stage", "objects it lost", "AP"], "rows": rows}
-
-
 def _shown(picture: Picture, analysis: Analysis) -> dict[str, Any]:
     """The picture as the template has it; classes and errors as words for the filters."""
     label_of = {name: label for label, name in enumerate(analysis.index.class_names)}
@@ -208,6 +147,24 @@ def _shown(picture: Picture, analysis: Analysis) -> dict[str, Any]:
         "classes": " ".join(str(label_of[name]) for name in picture.classes),
         "errors": " ".join(errors),
     }
+
+
+def _examples(analysis: Analysis, names: list[str], grey_bits: int) -> list[dict[str, Any]]:
+    """Cells off the diagonal, the fullest first, each with a few cutouts."""
+    matrix, index, words = analysis.errors.confusion, analysis.index, [*names, BACKGROUND]
+    cells: dict[tuple[int, int], list[Confused]] = {}
+    for own in analysis.confused:
+        cells.setdefault((own.truth, own.seen), []).append(own)
+    shown = []
+    for truth, seen in sorted(cells, key=lambda cell: -matrix[cell])[:CELLS]:
+        cutouts = []
+        for own in cells[truth, seen]:
+            x, y, width, height = own.box
+            jpeg, place = cutout(read_image(index.path(own.row), grey_bits), (x, y, x + width, y + height), 96)
+            cutouts.append({"jpeg": jpeg, "place": [f"{100 * share:.1f}" for share in place]})
+        said = "missed" if seen == len(names) else f"seen as {words[seen]}"
+        shown.append({"text": f"{words[truth]} {said}: {matrix[truth, seen]}", "cutouts": cutouts})
+    return shown
 
 
 def _suspects(analysis: Analysis, names: list[str], grey_bits: int) -> list[dict[str, Any]]:
@@ -221,43 +178,3 @@ def _suspects(analysis: Analysis, names: list[str], grey_bits: int) -> list[dict
         name = printable(index.file_names[suspect.row].decode(errors="replace"))
         shown.append({"jpeg": jpeg, "place": place_percent, "text": text, "image": name})
     return shown
-
-
-def terminal(analysis: Analysis, history: History | None) -> str:
-    """The same in about twenty lines."""
-    stats, best = analysis.result.stats, analysis.overall
-    lines = [
-        f"AP {_percent(stats['AP'])} {_bounds(analysis.intervals.get('AP'))}   AP50 {_percent(stats['AP50'])} "
-        f"{_bounds(analysis.intervals.get('AP50'))}",
-        f"best threshold {_number(best.threshold)}: {_operation(best)}",
-        "",
-        _missed_note(analysis),
-    ]
-    for key, cause in CAUSES.items():
-        if analysis.count(key):
-            lines.append(f"  {analysis.count(key):5}  {cause.text}")
-    steps = next_steps(analysis, history)
-    lines += ["", "next:", *(f"  {number}. {step}" for number, step in enumerate(steps, start=1))] if steps else []
-    return "\n".join(printable(line) for line in lines)
-
-
-def _operation(best: Operation) -> str:
-    if best.threshold is None:
-        return "nothing to find, or nothing found"
-    return f"precision {_share(best.precision)}, recall {_share(best.recall)}, F1 {_number(best.f1)}"
-
-
-def _percent(value: float) -> str:
-    return "-" if value < 0 else f"{100 * value:.1f}"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0%}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def _bounds(found: Interval | None) -> str:
-    return "" if found is None else f"[{100 * found.low:.1f}, {100 * found.high:.1f}]"

@@ -19,14 +19,17 @@ from detection.predict.prepare import prepare
 from detection.report.analysis import Analysis, analyse
 from detection.report.files import WRITTEN, numbers, write_report
 from detection.report.history import read_history
-from detection.report.page import Subject, terminal
+from detection.report.page import Subject
+from detection.report.slices import read_columns
 from detection.report.traced import passages_in, traced
+from detection.report.wording import terminal
 from detection.training.validation import DetectorEvaluation, evaluate_detector
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which data; None: as the run that trained the checkpoint had it. size: of the input, pixels."""
+    """Which data; None: as the run that trained the checkpoint had it. size: of the input, pixels;
+    slices: a CSV table of the images whose columns group them."""
 
     data: str | None = None
     split: str | None = None
@@ -34,6 +37,7 @@ class Choice:
     images: str | None = None
     invalid: str | None = None
     size: int | None = None
+    slices: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,14 @@ def report_on(
     index, notes = load_split(config, split, detector.class_names)
     if not len(index):
         raise InputError(f"{config.data}: the split {split!r} has no images; name another with --split")
+    columns = read_columns(choice.slices, index) if choice.slices else None
     claim_output(output)
     refuse_overwriting((output / name for name in WRITTEN), [file])
     detector = replace(detector, model=prepare(detector.model)).at(choice.size)
     watch = passages_in(index, config.model.rpn.negative_iou)
     evaluation = evaluate_detector(detector, index, config, workers=workers, watch=watch)
     subject = subject_of(file, config, split, index, command, detector.grey_bits)
-    return replace(write(evaluation, index, subject, file.parent, output), notes=notes)
+    return replace(write(evaluation, index, subject, file.parent, output, columns), notes=notes)
 
 
 def subject_of(file: Path, config: Config, split: str, index: AnnotationIndex, command: str, grey_bits: int) -> Subject:
@@ -80,10 +85,17 @@ def subject_of(file: Path, config: Config, split: str, index: AnnotationIndex, c
     )
 
 
-def write(evaluation: DetectorEvaluation, index: AnnotationIndex, subject: Subject, run: Path, output: Path) -> Report:
+def write(
+    evaluation: DetectorEvaluation,
+    index: AnnotationIndex,
+    subject: Subject,
+    run: Path,
+    output: Path,
+    columns: dict[str, list[str]] | None = None,
+) -> Report:
     """The report of an evaluation that `passages_in` watched, into the folder `output`; run: the folder whose metrics
-    tell how the training went, if there are any."""
-    analysis, history = analyse(index, traced(index, evaluation)), read_history(run)
+    tell how the training went, if there are any; columns: see `analyse`."""
+    analysis, history = analyse(index, traced(index, evaluation), columns=columns), read_history(run)
     files = write_report(output, analysis, history, subject)
     return Report(analysis, terminal(analysis, history), numbers(analysis, history), [], files)
 

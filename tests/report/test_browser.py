@@ -67,6 +67,8 @@ def test_a_phone_and_the_dark(browser, report):
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
     )
     browser.get(report[0].as_uri())
+    browser.execute_script("document.querySelectorAll('details').forEach(details => details.open = true)")
+    assert browser.find_elements("css selector", "#examples img")
     wide = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
     colour = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
