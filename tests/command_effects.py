@@ -72,6 +72,7 @@ EFFECTS = {
         "--workers": more(FILE, "--workers=1", shows="status"),
         "--output": Other(RUN, EVALUATE, "names"),
         "--no-report": more(EVALUATE, "--no-report", shows="names"),
+        "--json": more(EVALUATE, "--json", shows="told"),
     },
     "predict": {
         "images": Other(PREDICT, PREDICT.replace("000001", "000003"), PREDICTED),
@@ -97,6 +98,7 @@ EFFECTS = {
         "--invalid": more(f"{{torn}}/train/000001.jpg {PREDICT}", "--invalid=skip", shows="status"),
         "--resume": Other("--output={done} " + PREDICT, PREDICT + " --resume --output={done}", "told"),
         "--no-pictures": more(PREDICT, "--no-pictures", shows="names"),
+        "--json": more(PREDICT, "--json", shows="told"),
     },
     "compare": {
         "runs": Other(COMPARE, COMPARE.replace("{second}", ""), "compare.md"),
@@ -112,6 +114,7 @@ EFFECTS = {
         "--latency": more(COMPARE, "--latency=1", shows="compare.md"),
         "--device": more(COMPARE, DEVICE, shows="status"),
         "--output": Other(COMPARE, COMPARE.replace("{out}", "{out}/deeper"), "names"),
+        "--json": more(COMPARE, "--json", shows="told"),
     },
     "submit": {
         "--predictions": more(

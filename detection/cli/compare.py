@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from detection.cli.answer import add_json, answering
 from detection.cli.arguments import Parser, add_format, at_least, refuse_unused
 from detection.errors import InputError
 
@@ -24,15 +25,23 @@ def main(arguments: list[str]) -> int:
     if args.split and args.data is None and not any(Path(run).is_dir() for run in args.runs):
         raise InputError("--split: says which part of --data PATH; give that too")
 
+    from detection.files.outputs import refuse_overwriting
+
+    written = [args.output / f"compare.{kind}" for kind in ("json", "md", "html")]
+    refuse_overwriting(written, [Path(run) for run in args.runs])
+    with answering(args.json) as answer:
+        answer(_compare(args, arguments))
+    return 0
+
+
+def _compare(args: argparse.Namespace, arguments: list[str]) -> dict[str, Any]:
+    """The table, printed and written; what compare.json holds."""
     from detection import parallel
     from detection.evaluation.compare import compare
     from detection.evaluation.compare_pages import Pages, terminal_text
     from detection.evaluation.paper_tables import paper_table
     from detection.experiments.comparison import DataChoice, gather
-    from detection.files.outputs import refuse_overwriting
 
-    written = [args.output / f"compare.{kind}" for kind in ("json", "md", "html")]
-    refuse_overwriting(written, [Path(run) for run in args.runs])
     paper = None if args.paper is None else paper_table(args.paper, args.metric)
     device = parallel.choose_device(args.device)
     choice = DataChoice(args.data, args.split, args.format, args.images)
@@ -44,7 +53,7 @@ def main(arguments: list[str]) -> int:
         print(note)
     content = {"command": pages.command, "dataset": found.dataset, "notes": found.notes, **comparison.to_json()}
     _write(args.output, content, pages.markdown(comparison), pages.html(comparison))
-    return 0
+    return content
 
 
 def _parser() -> Parser:
@@ -64,6 +73,7 @@ def _parser() -> Parser:
     parser.add_argument("--latency", type=at_least(1), metavar="N", help="measure the time of each run on N images")
     parser.add_argument("--device", default="auto", help="where the time is measured: auto, cpu, cuda or cuda:N")
     parser.add_argument("--output", type=Path, default=Path("results"), help="folder for JSON, Markdown and HTML")
+    add_json(parser)
     return parser
 
 

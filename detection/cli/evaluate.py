@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from detection.cli.answer import Answer, add_json, answering
 from detection.cli.arguments import Parser, add_format, at_least, refuse_unused
 from detection.cli.testing import (
     add_running,
@@ -56,8 +57,8 @@ def main(arguments: list[str]) -> int:
             raise InputError("--predictions: improvements at test time need a model; give --checkpoint FILE instead")
         unused = "batch size report device processes precision grey_bits compiled workers"
         refuse_unused(parser, args, unused, "on --predictions, which have no model")
-        return _predictions(args)
-    return _checkpoint(args, arguments)
+    with answering(args.json) as answer:
+        return _checkpoint(args, arguments, answer) if args.checkpoint else _predictions(args, answer)
 
 
 def _parser() -> Parser:
@@ -87,18 +88,15 @@ def _parser() -> Parser:
     )
     add_running(parser)
     parser.add_argument("--workers", type=at_least(0), help="processes that load images; default by cores and device")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="folder for evaluation.json, and with a model for more",
-    )
+    parser.add_argument("--output", type=Path, help="folder for evaluation.json, and with a model for more")
+    add_json(parser)
     parser.add_argument(
         "--no-report", dest="report", action="store_false", help="no report of what the detector gets wrong, and why"
     )
     return parser
 
 
-def _predictions(args: argparse.Namespace) -> int:
+def _predictions(args: argparse.Namespace, answer: Answer) -> int:
     from detection.config.schema import Config
     from detection.evaluation.prediction_files import read_predictions
     from detection.evaluation.report import to_json
@@ -120,14 +118,16 @@ def _predictions(args: argparse.Namespace) -> int:
     except InputError as error:
         raise InputError(f"{args.predictions}: {error}") from error
     print(text)
+    answer(to_json(scores))
     if args.output:
         _write_scores(args.output, to_json(scores))
         print(f"\nwrote evaluation.json into {args.output}")
     return 0
 
 
-def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
+def _checkpoint(args: argparse.Namespace, arguments: list[str], answer: Answer) -> int:
     from detection import parallel
+    from detection.evaluation.report import to_json
     from detection.launch import launch
     from detection.loading.datasets import load_split
     from detection.predict.prepare import in_precision, prepare
@@ -162,6 +162,7 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str]) -> int:
             print(f"input: {size_text(detectors[0])}")
             scores, text = _scores(index, run.results, args)
             print(text)
+            answer({**to_json(scores), "split": split, "losses": run.losses})
             if args.output:
                 _write(args.output, run, scores, detectors[0])
             if run.watched:

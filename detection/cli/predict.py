@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from detection.cli.answer import Answer, add_json, answering
 from detection.cli.arguments import Parser, at_least, share
 from detection.cli.testing import (
     IMPROVEMENTS,
@@ -49,14 +50,22 @@ def main(arguments: list[str]) -> int:
     args = _parser().parse_args(arguments)
 
     from detection import parallel
-    from detection.files.lock import claim
-    from detection.files.outputs import refuse_overwriting
     from detection.launch import launch
-    from detection.predict.bulk import Done, batches_of
-    from detection.predict.collect import collect_images, picture_names
 
     if args.processes > 1 and not parallel.launched():
         return launch("predict", arguments, args.processes, args.device)
+    with answering(args.json) as answer:
+        _run(args, answer)
+    return 0
+
+
+def _run(args: argparse.Namespace, answer: Answer) -> None:
+    from detection import parallel
+    from detection.files.lock import claim
+    from detection.files.outputs import refuse_overwriting
+    from detection.predict.bulk import Done, batches_of
+    from detection.predict.collect import collect_images, picture_names
+
     collected = collect_images(args.images)
     images = collected.images
     pictures = dict(zip(images, picture_names(images)))
@@ -75,13 +84,12 @@ def main(arguments: list[str]) -> int:
                 _tell(len(images), discarded, sum(len(batches[i]) for i in left), collected.left_out)
             _predict(args, detector, [batches[i] for i in left[parallel.rank() :: parallel.world()]], pictures)
             parallel.gather(None)  # nobody merges before all have written
-            parallel.on_first(lambda: _finish(args.output, done, batches, images))
+            parallel.on_first(lambda: answer(_finish(args.output, done, batches, images)))
         finally:
             if lock:
                 lock.release()
     finally:
         parallel.stop()
-    return 0
 
 
 def _detector(args: argparse.Namespace, device: torch.device) -> Detector | ImprovedDetector:
@@ -177,12 +185,13 @@ def _tell_of_dark_images(paths: list[Path]) -> None:
             return
 
 
-def _finish(folder: Path, done: Done, batches: list[list[Path]], images: list[Path]) -> None:
+def _finish(folder: Path, done: Done, batches: list[list[Path]], images: list[Path]) -> dict[str, Any]:
     records, skipped = done.merge(batches, images)
     count = sum(len(record["detections"]) for record in records)
     print(f"{counted(count, 'detection')} in {counted(len(records), 'image')}: {folder / 'predictions.json'}")
     if skipped:
         print(f"skipped {counted(len(skipped), 'image')}; the first: {skipped[0]}")
+    return {"images": records, "skipped": [str(each) for each in skipped]}
 
 
 def _parser() -> Parser:
@@ -204,6 +213,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--resume", action="store_true", help="resume the prediction that was interrupted in --output")
     parser.add_argument("--no-pictures", action="store_true", help="write only the JSON")
+    add_json(parser)
     return parser
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from detection.cli.results import print_result
+from detection.cli.answer import answering
+from detection.cli.results import print_result, result_for_programs
 from detection.cli.settings import answered
 from detection.config.command_line import CommandLine
 from detection.config.pretrain import PretrainConfig
@@ -21,10 +22,14 @@ def main(arguments: list[str]) -> int:
     config = read_config(line, PretrainConfig)
 
     from detection.launch import launch
-    from detection.parallel import launched
+    from detection.parallel import launched, rank
     from detection.training.classifier import pretrain
 
     if config.processes > 1 and not launched():
         return launch("pretrain", line.all_words, config.processes, config.device)
-    print_result(pretrain(config, origins=origins(line, config), dry=line.dry))
+    with answering(line.json) as answer:
+        found = pretrain(config, origins=origins(line, config), dry=line.dry)
+        print_result(found)
+        if rank() == 0:
+            answer(result_for_programs(found))
     return 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
+from detection.cli.answer import add_json, answering
 from detection.cli.arguments import Parser, add_format, at_least
 
 DESCRIPTION = """Look into a detector on a split of its data: AP with intervals, the best score threshold of each class,
@@ -26,16 +26,15 @@ def main(arguments: list[str]) -> int:
     choice = Choice(args.data, args.split, args.format, args.images, args.invalid, args.size, args.slices)
     device = parallel.choose_device(args.device)
     words = shlex.join(["frcnn", "report", *arguments])
-    found = report_on(file, choice, args.output or file.parent / "report", words, device, args.workers)
-    if args.json:
-        print(json.dumps(found.numbers, indent=1))
-        return 0
-    for note in found.notes:
-        print(note)
-    tell_of_trained_images([file], found.analysis.index)
-    print(f"{found.text}\n")
-    for path, what in found.files.items():
-        print(f"{path}: {what}")
+    with answering(args.json) as answer:
+        found = report_on(file, choice, args.output or file.parent / "report", words, device, args.workers)
+        for note in found.notes:
+            print(note)
+        tell_of_trained_images([file], found.analysis.index)
+        print(f"{found.text}\n")
+        for path, what in found.files.items():
+            print(f"{path}: {what}")
+        answer(found.numbers)
     return 0
 
 
@@ -55,5 +54,5 @@ def _parser() -> Parser:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--workers", type=at_least(0), help="processes that load images; default by cores and device")
     parser.add_argument("--output", type=Path, help="folder for the report; default RUN/report")
-    parser.add_argument("--json", action="store_true", help="print report.json in place of the summary")
+    add_json(parser)
     return parser

@@ -1,8 +1,8 @@
-"""What a command that trains prints at its end."""
+"""What a command that trains prints at its end, for people and for programs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,21 @@ def print_folds(found: FoldedResult | None) -> None:
     if found is not None:
         print(f"\n{found.text}")
         _print_files(found.files)
+
+
+def result_for_programs(found: TrainingResult | FoldedResult | None) -> dict[str, Any]:
+    """The numbers of the best weights and the files, as `--json` prints them; empty after a dry run."""
+    if found is None:
+        return {}
+    from detection.evaluation.coco_ap import CocoResult
+    from detection.evaluation.report import to_json
+    from detection.folds.result import FoldedResult
+
+    numbers = found.result if isinstance(found, FoldedResult) else found.evaluation
+    return {
+        "evaluation": to_json(numbers) if isinstance(numbers, CocoResult) else numbers,
+        "files": {str(path): meaning for path, meaning in found.files.items()},
+    }
 
 
 def _print_files(files: dict[Path, str]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from detection.cli.results import print_folds, print_result
+from detection.cli.answer import Answer, answering
+from detection.cli.results import print_folds, print_result, result_for_programs
 from detection.cli.settings import answered
 from detection.config.command_line import CommandLine
 from detection.config.read import draft_config, resumed
@@ -30,6 +31,13 @@ def main(arguments: list[str]) -> int:
 
     if draft.processes > 1 and not launched():
         return launch("train", line.all_words, draft.processes, draft.device)
+    with answering(line.json) as answer:
+        _train(line, answer)
+    return 0
+
+
+def _train(line: CommandLine, answer: Answer) -> None:
+    from detection import parallel
     from detection.automatic.configure import configure
     from detection.folds.run import cross_validate, planned_folds
     from detection.training.train import train
@@ -39,13 +47,16 @@ def main(arguments: list[str]) -> int:
         print("\n".join(made.lines))
     folds = line.folds or (planned_folds(Path(made.config.output)) if made.config.resume else 0)
     if folds:
-        print_folds(cross_validate(made.config, folds, made.splits, made.origins, line.dry))
-        return 0
+        folded = cross_validate(made.config, folds, made.splits, made.origins, line.dry)
+        print_folds(folded)
+        answer(result_for_programs(folded))
+        return
     found = train(made.config, made.splits, made.origins, dry=line.dry)
     print_result(found)
+    if parallel.rank() == 0:
+        answer(result_for_programs(found))
     if found is not None and made.config.evaluate.report:
         _report(made.config)
-    return 0
 
 
 def _report(config: Config) -> None:

@@ -42,7 +42,7 @@ LISTED = ("dataset.classes", "dataset.merge")
 TEXTS = ("help", "help-all", "print-config")
 """Options without a value, which ask for a text."""
 
-FLAGS = (*TEXTS, "dry-run")
+FLAGS = (*TEXTS, "dry-run", "json")
 """Options without a value."""
 
 FOREIGN = {
@@ -69,7 +69,8 @@ FOREIGN = {
 class CommandLine:
     """files: values of --config, in order. given: dotted key -> text of the value, the last one where a key is given
     twice. wanted: the one of `TEXTS` that was asked for, else empty; dry: whether the run is only to be tried out;
-    fit_batch: whether `--batch auto` was given; folds: those of `--folds`, 0 without."""
+    fit_batch: whether `--batch auto` was given; folds: those of `--folds`, 0 without; json: whether a program reads the
+    result."""
 
     files: tuple[str, ...] = ()
     given: dict[str, str] = field(default_factory=dict)
@@ -77,6 +78,7 @@ class CommandLine:
     dry: bool = False
     fit_batch: bool = False
     folds: int = 0
+    json: bool = False
 
     @classmethod
     def read(cls, words: list[str], kind: type) -> CommandLine:
@@ -84,14 +86,15 @@ class CommandLine:
         known = keys_of(kind)
         files: list[str] = []
         given: dict[str, str] = {}
-        wanted, dry, fit_batch, folds, rest = "", False, False, 0, list(words)
+        flags: set[str] = set()
+        fit_batch, folds, rest = False, 0, list(words)
         while rest:
             name, value = _option(rest)
             key = SHORT[kind].get(name, name)
             if name in FLAGS and value is not None:
                 raise InputError(f"--{name}: takes no value, and {value!r} was given")
             if name in FLAGS:
-                dry, wanted = dry or name == "dry-run", wanted or (name if name in TEXTS else "")
+                flags.add(name)
                 continue
             if name == "folds" and kind is Config:
                 folds = _folds(value)
@@ -110,7 +113,8 @@ class CommandLine:
                     continue
             settings = _settings(key, value)
             given = {k: v for k, v in given.items() if k not in settings} | settings
-        return cls(tuple(files), given, wanted, dry, fit_batch, folds)
+        wanted = next((name for name in TEXTS if name in flags), "")
+        return cls(tuple(files), given, wanted, "dry-run" in flags, fit_batch, folds, "json" in flags)
 
     @property
     def words(self) -> list[str]:
@@ -119,8 +123,13 @@ class CommandLine:
 
     @property
     def all_words(self) -> list[str]:
-        """Those, and whether the run is to be tried out: the command again."""
-        added = {"--dry-run": self.dry, "--batch=auto": self.fit_batch, f"--folds={self.folds}": self.folds > 0}
+        """Those, and what is no setting: the command again."""
+        added = {
+            "--dry-run": self.dry,
+            "--json": self.json,
+            "--batch=auto": self.fit_batch,
+            f"--folds={self.folds}": self.folds > 0,
+        }
         return [*self.words, *(word for word, given in added.items() if given)]
 
     def gives(self, *keys: str) -> bool:

@@ -45,6 +45,7 @@ EXTRA = {
     "resume": "continue from the last checkpoint in --output, or in FOLDER",
     "help-all": "every setting with its meaning, its range and its default",
     "dry-run": "say what the run would take, by its first steps, and stop; nothing is written",
+    "json": "print the result as JSON, for programs; all else goes to the standard error",
     "print-config": "print the settings as YAML, instead of training",
 }
 """What options that are no single setting do."""
@@ -62,7 +63,7 @@ def short_help(program: str, description: str, kind: type[AnyConfig]) -> str:
             choices = f" ({kind_of(fields[key])})" if "Literal" in str(fields[key].type) else ""
             full = f" [{key}]" if key != name else ""
             rows.append((f"--{name} {value}", meanings[key] + choices + full))
-    rows += [(f"--{name}", EXTRA[name]) for name in ("dry-run", "help-all", "print-config")]
+    rows += [(f"--{name}", EXTRA[name]) for name in ("dry-run", "json", "help-all", "print-config")]
     wide = max(len(option) for option, _ in rows) + 4
     lines = [
         f"usage: {program} --data PATH [options]",
