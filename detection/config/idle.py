@@ -25,7 +25,7 @@ DETECTOR: list[Row] = [
     *_TRAIN,
     ("train.warmup_factor", "train.warmup", bool),
     ("train.step_shares", "train.mode", lambda value: value == "alternating"),
-    ("train.pictures dataset.val_fraction", "dataset.val", lambda value: value is not None),
+    ("dataset.val_fraction", "dataset.val", lambda value: value is not None),
     ("model.fpn_channels", "model.architecture", lambda value: value == "fpn"),
     (
         "model.head_norm model.roi.convolutions model.roi.hidden",

@@ -222,7 +222,7 @@ class DetectorTrainConfig(TrainConfig):
     metric: Literal["AP", "AP50", "AP75", "loss"] = "AP"
     """what `best.pt` and early stopping look at; loss is the validation loss"""
     pictures: int = ranged(4, "[0, inf)")
-    """validation images drawn at each evaluation"""
+    """validation images drawn at each evaluation, beside the first three training batches; 0: none of either"""
 
 
 @dataclass

@@ -176,6 +176,8 @@ class Loop:
                 sums[name] = sums.get(name, 0) + value.detach().float() / settings.splits
             images += found.images
             self._skips.unreadable |= found.unreadable
+            for name, picture in found.pictures.items():
+                self.told.on_picture(name, iteration, picture)
             if state.rate.needs_error:
                 errors = parallel.gather(float(found.observed["error"]))
                 state.rate.saw_error(sum(errors) / len(errors))

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 @dataclass(frozen=True)
 class StepLosses:
     """Losses of one batch. losses: by name, their sum is minimised; images: in the batch; observed: scalars to report
-    with the losses, `error` being the share of wrong images; unreadable: images that others stood in for, and why."""
+    with the losses, `error` being the share of wrong images; unreadable: images that others stood in for, and why;
+    pictures: of the batch, by name, (H, W, 3) uint8."""
 
     losses: dict[str, Tensor]
     images: int
     observed: dict[str, Tensor] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

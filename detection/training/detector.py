@@ -34,20 +34,28 @@ from detection.model.build import build_model
 from detection.model.faster_rcnn import FasterRCNN
 from detection.predict.output import save_picture
 from detection.records import Batch
+from detection.training.batch_pictures import BATCHES, NAME, batch_picture
 from detection.training.proposal_cache import SplitProposals
 from detection.training.validation import DetectorEvaluation, Validation
 
 
 class DetectionObjective:
-    """Losses of the detector, and its evaluation on the validation split, where there is one."""
+    """Losses of the detector, and its evaluation on the validation split, where there is one.
 
-    def __init__(self, validation: Validation | None, device: torch.device) -> None:
-        self.validation, self.device = validation, device
+    pictured: how many batches from now on are drawn.
+    """
+
+    pictured = 0
+
+    def __init__(self, validation: Validation | None, device: torch.device, class_names: Sequence[str]) -> None:
+        self.validation, self.device, self.class_names = validation, device, class_names
         self._newest: tuple[int, DetectorEvaluation] | None = None
 
     def losses(self, model: nn.Module, batch: Batch) -> StepLosses:
+        pictures = {NAME: batch_picture(batch, self.class_names)} if self.pictured > 0 else {}
+        self.pictured -= 1
         batch = batch.to(self.device)
-        return StepLosses(model(batch), len(batch.indices), unreadable=batch.unreadable)
+        return StepLosses(model(batch), len(batch.indices), unreadable=batch.unreadable, pictures=pictures)
 
     def evaluate(self, model: nn.Module, iteration: int) -> Evaluation:
         found = self.evaluation_of(model, iteration)
@@ -101,7 +109,7 @@ class DetectorTraining:
         self.described = {}
         if splits.val is not None and splits.salt is not None:
             self.described = {"held_out.txt": "".join(f"{n.decode()}\n" for n in splits.val.file_names.tolist())}
-        self.detection = DetectionObjective(self._validation(), device)
+        self.detection = DetectionObjective(self._validation(), device, self.class_names)
         self.objective: Objective = self.detection
 
     def build(self, from_scratch: bool) -> FasterRCNN:
@@ -132,6 +140,8 @@ class DetectorTraining:
 
     def batches(self, model: nn.Module, start: int, stop: int) -> Iterator[Batch]:
         assert isinstance(model, FasterRCNN)
+        drawn = BATCHES if self.config.train.pictures and parallel.rank() == 0 else 0
+        self.detection.pictured = drawn - start * self.config.train.accumulate
         pin, workers = self.device.type == "cuda", loaders(self.config.input.workers, self.device)
         dataset = DetectionDataset(self.splits.train, self.config.input, training=True, proposals=self.proposals.train)
         return iter(loader(dataset, self._order(start, stop), workers, model.size_multiple, pin))

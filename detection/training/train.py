@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from detection import parallel
 from detection.config.origin import Setting
@@ -14,6 +15,7 @@ from detection.engine.settings import check_device
 from detection.engine.trainable import TrainingResult
 from detection.loading.datasets import Splits, load_splits
 from detection.training.alternating import train_alternating
+from detection.training.batch_pictures import BatchFiles
 from detection.training.detector import DetectorTraining
 
 
@@ -37,6 +39,7 @@ def train(
         check_device(config.train, config.model.norm, "model.norm", device)
         splits = splits or load_splits(config)
         config = replace(config, dataset=replace(config.dataset, val_salt=splits.salt))
+        callbacks = callbacks if dry else [*callbacks, BatchFiles(Path(config.output) / "batches")]
         if config.train.mode == "alternating":
             return train_alternating(config, splits, device, origins, callbacks, dry)
         return run(config, DetectorTraining(config, device, splits), device, origins, callbacks, dry)

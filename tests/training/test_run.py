@@ -61,7 +61,7 @@ def assert_same(one, other, where=""):
 
 
 def test_the_folder_holds_what_was_promised(trained):
-    names = {*PROMISED.split(), "evaluation.json", "detections.png", MARKER}
+    names = {*PROMISED.split(), "evaluation.json", "detections.png", "batches", MARKER}
     assert {path.name for path in trained.iterdir()} == names
     rows = (trained / "results.csv").read_text().splitlines()
     assert rows[0].startswith("iteration,AP,") and len(rows) == 2
