@@ -20,6 +20,7 @@ _BOTH = {
     "batch": "train.batch",
     "lr": "train.lr",
     "workers": "input.workers",
+    "trackers": "train.trackers",
 }
 SHORT: dict[type, dict[str, str]] = {
     Config: {
@@ -36,7 +37,7 @@ SHORT: dict[type, dict[str, str]] = {
 }
 """Short name of an option -> the setting."""
 
-LISTED = ("dataset.classes", "dataset.merge")
+LISTED = ("dataset.classes", "dataset.merge", "train.trackers")
 """Settings that are lists of names, which may be given with commas between."""
 
 TEXTS = ("help", "help-all", "print-config")

@@ -33,6 +33,7 @@ _TRAIN = _table(
     "plateau gamma warmup warmup_factor clip skip_nonfinite amp tf32 compile ema evaluate_every log_every "
     "checkpoint_every patience",
     refused="metric optimizer",
+    free="trackers",
 )
 
 DETECTOR: dict[str, Change] = {

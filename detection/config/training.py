@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from detection.config.ranges import ranged
@@ -69,3 +69,5 @@ class TrainConfig:
     patience: int | None = ranged(None, "[1, inf)")
     """evaluations without improvement before stopping; with schedule cosine the rate falls to zero first,
     until the next one"""
+    trackers: list[Literal["wandb", "mlflow", "clearml", "comet"]] = field(default_factory=list)
+    """services that are told what TensorBoard is told: Weights & Biases, MLflow, ClearML, Comet"""

@@ -18,7 +18,7 @@ import torch
 from detection import checkpoint, parallel
 from detection.config.duration import duration, seconds_of
 from detection.config.origin import Setting, annotated_yaml
-from detection.config.read import AnyConfig
+from detection.config.read import AnyConfig, flat, to_dict
 from detection.config.training import TrainConfig
 from detection.counted import counted
 from detection.engine.callback import Callback, Callbacks
@@ -32,6 +32,7 @@ from detection.engine.provenance import versions
 from detection.engine.state import TrainingState
 from detection.engine.tensorboard import TensorBoard
 from detection.engine.terminal import Terminal
+from detection.engine.trackers import trackers
 from detection.engine.trainable import Trainable, TrainingResult
 from detection.files.atomic import write_atomically
 from detection.files.lock import FolderLock, claim
@@ -71,7 +72,7 @@ def _run(
     callbacks: Sequence[Callback],
 ) -> TrainingResult | None:
     """Open the folder, build the model, restore what was saved, train, conclude."""
-    told = _listeners(Path(config.output), trainable.steps_per_epoch, callbacks)
+    told = _listeners(config, trainable.steps_per_epoch, callbacks)
     checkpoints = Checkpoints(config, trainable, lock, told)
     state, changes, warning = _opened(config, trainable, checkpoints)
     loop = Loop(state, trainable.objective, loop_settings(config, trainable), checkpoints.save, told)
@@ -125,11 +126,14 @@ def _extent(state: TrainingState, steps_per_epoch: int) -> str:
     return f"iterations {start} to {length.total} ({length.total / steps_per_epoch:.1f} epochs)"
 
 
-def _listeners(folder: Path, steps_per_epoch: int, callbacks: Sequence[Callback]) -> Callbacks:
-    """The terminal, the files of the run and the user's callbacks; nobody on ranks other than the first."""
+def _listeners(config: AnyConfig, steps_per_epoch: int, callbacks: Sequence[Callback]) -> Callbacks:
+    """The terminal, the files of the run, trackers and the user's callbacks; nobody on ranks other than the first."""
     if parallel.rank():
         return Callbacks()
-    return Callbacks([Terminal(steps_per_epoch), MetricFiles(folder), TensorBoard(folder / "tensorboard"), *callbacks])
+    folder = Path(config.output)
+    files = [MetricFiles(folder), TensorBoard(folder / "tensorboard")]
+    told = trackers(config.train.trackers, folder, flat(to_dict(config)))
+    return Callbacks([Terminal(steps_per_epoch), *files, *told, *callbacks])
 
 
 def length_of(train: TrainConfig, steps_per_epoch: int) -> Length:

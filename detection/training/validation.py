@@ -48,8 +48,12 @@ class DetectorEvaluation:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The 12 numbers, the losses, `loss` being their sum, and `AP/CLASS` of each class that there is to find."""
-        by_class = {f"AP/{name}": own["AP"] for name, own in self.result.per_class.items() if own["AP"] >= 0}
+        """The 12 numbers, the losses, `loss` being their sum, and `AP_by_class/CLASS` where there are objects of it."""
+        by_class = {
+            f"AP_by_class/{name.replace('/', '_')}": own["AP"]
+            for name, own in self.result.per_class.items()
+            if own["AP"] >= 0
+        }
         return {**self.result.stats, "loss": sum(self.losses.values()), **self.losses, **by_class}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,12 @@ import pytest
 from PIL import Image
 
 from detection.data.shapes import write_shapes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def offline() -> None:
+    """No tracker asks for a network or a key."""
+    os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true")
 
 
 @pytest.fixture(scope="session")

@@ -98,6 +98,7 @@ EFFECTS: dict[str, Other | Without] = {
     "train.metric": Other("loss", "best", "--train.evaluate_every=1"),
     "train.evaluate_every": Other("1", "curves"),
     "train.log_every": Other("1", "curves"),
+    "train.trackers": Without("[wandb]", "tests/engine/test_trackers.py::test_all_are_told_what_a_training_does"),
     "train.checkpoint_every": Other("1", "names", "--train.evaluate_every=6"),
     "train.patience": Other("1", "curves", STILL),
     "evaluate.view": Other("multi-scale", "curves", "--evaluate.scales=[24]"),

@@ -155,6 +155,7 @@ EFFECTS: dict[str, Other | Without] = {
     "train.ema": Other("0.9", "curves"),
     "train.evaluate_every": Other("1", "curves"),
     "train.log_every": Other("1", "curves"),
+    "train.trackers": Without("[wandb]", "tests/engine/test_trackers.py::test_all_are_told_what_a_training_does"),
     "train.checkpoint_every": Other("1", "names"),
     "train.patience": Other("1", "curves", STILL),
     "train.metric": Other("loss", "best", f"{STILL} --train.lr=0.01"),

@@ -32,7 +32,9 @@ def test_three_batches_and_ap_of_each_class_are_kept(shapes, tiny, tmp_path):
     assert pictures == ["1.jpg", "2.jpg", "3.jpg"]
     assert Image.open(run / "batches" / "1.jpg").size[0] > 480
     with (run / "results.csv").open() as table:
-        assert sum(name.startswith("AP/") for name in next(csv.DictReader(table))) >= 3  # of the classes in the split
+        assert (
+            sum(name.startswith("AP_by_class/") for name in next(csv.DictReader(table))) >= 3
+        )  # of the classes in the split
     shutil.rmtree(run / "batches")
     assert main(["train", f"--resume={run}", "--train.iterations=7", "--evaluate.report=false"]) == 0
     assert not (run / "batches").exists()  # the first batches are past
