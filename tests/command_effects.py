@@ -161,6 +161,8 @@ EFFECTS = {
         "--format": more("--data={data}", "--format=yolo", shows="status"),
         "--images": more("--data={data}", "--images={classes}", shows="status"),
         "--quick": more("--data={torn}", "--quick", shows="status"),
+        "--model": more("--data={data}", "--model={run}", shows="told"),
+        "--device": more("--data={data} --model={run}", DEVICE, shows="status"),
         "--json": more("--data={data}", "--json={out}/check.json", shows="names"),
         "--output": more("--data={data}", "--output={out}", shows="names"),
         "--fix": more("--data={data}", "--fix={out}", shows="names"),

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detection.cli.arguments import Parser, add_format
+from detection.cli.arguments import Parser, add_format, refuse_unused
+from detection.cli.doubted import with_doubted_labels
 from detection.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 DESCRIPTION = """Examine every split of a dataset: broken files, invalid boxes, doubled or doubtful annotations,
 classes, images shared between splits, and the settings that fit. Nothing of the dataset is touched; --fix OUT writes a
 fixed copy with a log of every change. Exit status: 0 nothing to fix (notes are no fault), 1 warnings, 2 errors that
-training refuses; with --fix that of the copy. Needs no --device."""
+training refuses; with --fix that of the copy."""
 
 
 def main(arguments: list[str]) -> int:
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if args.model is None:
+        refuse_unused(parser, args, "device", "without --model RUN")
 
     from detection.config.schema import Config
     from detection.data.locate import locate
@@ -39,6 +43,8 @@ def main(arguments: list[str]) -> int:
     if args.output:
         claim_output(args.output)
     examination = examine(source, args.quick)
+    if args.model:
+        examination = with_doubted_labels(examination, config, args.model, args.device)
     print(text(examination))
     if args.json:
         _write_json(args.json, examination)
@@ -59,6 +65,9 @@ def _parser() -> Parser:
     add_format(parser)
     parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
     parser.add_argument("--quick", action="store_true", help="read image headers only: no broken pixels, no copies")
+    model = "folder of a trained detector, or its checkpoint: also list the labels that it contradicts"
+    parser.add_argument("--model", type=Path, metavar="RUN", help=model)
+    parser.add_argument("--device", default="auto", help="where the model runs: auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all findings as JSON")
     parser.add_argument("--output", type=Path, help="folder for check.json, check.html, histograms.png and worst.png")
     parser.add_argument(

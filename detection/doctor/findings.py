@@ -77,6 +77,11 @@ RULES = {
         "how the files were read: what was found, and what has one sensible meaning though it is written otherwise",
         "fine if each line says what you meant; otherwise correct the files",
     ),
+    "doubted label": Rule(
+        "note",
+        "labels that the detector of --model contradicts, the surest first",
+        "look at each: the detector may be wrong, above all about images it was not trained on",
+    ),
     "double class": Rule(
         "note", "pairs of boxes on one object (IoU above .9) with different classes", "decide which class is right"
     ),

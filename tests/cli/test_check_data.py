@@ -56,3 +56,26 @@ def test_the_settings_it_suggests_are_settings(shapes: Path, tiny: list[str], tm
     advice = json.loads((tmp_path / "check.json").read_text())["settings"][-1]["settings"]
     options = [f"--{key}={json.dumps(value)}" for key, value in advice.items()]
     assert main(["train", *tiny, *options, f"--data={shapes}", f"--output={tmp_path / 'run'}"]) == 0
+
+
+def test_a_model_lists_the_labels_that_it_doubts(trained, shapes, tmp_path, capsys):
+    file = tmp_path / "check.json"
+    plain = main(["check-data", f"--data={shapes}", f"--json={file}"])
+    assert "contradicts" not in capsys.readouterr().out
+    assert (
+        main(["check-data", f"--data={shapes}", f"--model={trained}", f"--json={file}"]) == plain
+    )  # doubt is no fault
+    told = capsys.readouterr().out
+    assert "labels that the detector of --model contradicts, the surest first: " in told
+    assert "was trained on 6 of these 6 images" in told
+    found = next(each for each in json.loads(file.read_text())["findings"] if each["rule"] == "doubted label")
+    sure = [float(item["text"].split("), ")[1].split()[0]) for item in found["items"]]
+    assert sure == sorted(sure, reverse=True) and {item["split"] for item in found["items"]} == {"train", "val"}
+
+
+def test_a_model_of_other_classes_is_refused(trained, shapes, tmp_path, capsys):
+    data = shutil.copytree(shapes, tmp_path / "data")
+    for path in (data / "annotations").iterdir():
+        path.write_text(path.read_text().replace('"name": "star"', '"name": "moon"'))
+    assert main(["check-data", f"--data={data}", f"--model={trained}"]) == 2
+    assert f"--model {trained}: " in capsys.readouterr().err
