@@ -41,6 +41,7 @@ def _compare(args: argparse.Namespace, arguments: list[str]) -> dict[str, Any]:
     from detection.evaluation.compare_pages import Pages, terminal_text
     from detection.evaluation.paper_tables import paper_table
     from detection.experiments.comparison import DataChoice, gather
+    from detection.report.side_by_side import charts_of, sections, side_by_side
 
     paper = None if args.paper is None else paper_table(args.paper, args.metric)
     device = parallel.choose_device(args.device)
@@ -51,8 +52,12 @@ def _compare(args: argparse.Namespace, arguments: list[str]) -> dict[str, Any]:
     print(f"{terminal_text(comparison)}\n")
     for note in found.notes:
         print(note)
+    first, *others = found.contestants
+    pairs = [side_by_side(found.index, (first.name, own.name), (first.results, own.results)) for own in others]
     content = {"command": pages.command, "dataset": found.dataset, "notes": found.notes, **comparison.to_json()}
-    _write(args.output, content, pages.markdown(comparison), pages.html(comparison))
+    content["objects_found"] = [pair.to_json() for pair in pairs]
+    html = pages.html(comparison, charts_of(comparison), sections(pairs))
+    _write(args.output, content, pages.markdown(comparison), html)
     return content
 
 

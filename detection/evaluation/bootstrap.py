@@ -71,20 +71,30 @@ def interval(samples: np.ndarray, measured: float, confidence: float) -> Interva
     return Interval(float(min(low, measured)), float(max(high, measured)))
 
 
-def coco_samples(classes: list[ClassMatches], weights: np.ndarray) -> dict[str, np.ndarray]:
-    """AP and AP50 of each resample, (B,) each, nan where a resample holds no object."""
+@dataclass(frozen=True)
+class Samples:
+    """Of B resamples. measures: name -> (B,); per_class: (K, B), the measure by which classes are compared (AP50, or
+    VOC's area AP); nan where a resample holds no object."""
+
+    measures: dict[str, np.ndarray]
+    per_class: np.ndarray
+
+
+def coco_samples(classes: list[ClassMatches], weights: np.ndarray) -> Samples:
+    """AP and AP50 of each resample."""
     per_class = np.stack([_class_samples(matches, weights, _ap_coco) for matches in classes])  # (K, B, T)
     whole = np.concatenate([per_class[..., t] for t in range(per_class.shape[2])])  # (K * T, B)
-    return {"AP": _mean(whole), "AP50": _mean(per_class[..., 0])}
+    return Samples({"AP": _mean(whole), "AP50": _mean(per_class[..., 0])}, per_class[..., 0])
 
 
-def voc_samples(classes: list[ClassMatches], weights: np.ndarray) -> dict[str, np.ndarray]:
-    """VOC's 11-point and area AP of each resample, (B,) each, nan where a resample holds no object."""
-    names: dict[str, Callable[..., np.ndarray]] = {"AP 11-point": _ap_11point, "AP area": _ap_area}
-    return {
-        name: _mean(np.stack([_class_samples(matches, weights, rule)[..., 0] for matches in classes]))
-        for name, rule in names.items()
+def voc_samples(classes: list[ClassMatches], weights: np.ndarray) -> Samples:
+    """VOC's 11-point and area AP of each resample."""
+    rules: dict[str, Rule] = {"AP 11-point": _ap_11point, "AP area": _ap_area}
+    found = {
+        name: np.stack([_class_samples(matches, weights, rule)[..., 0] for matches in classes])
+        for name, rule in rules.items()
     }
+    return Samples({name: _mean(values) for name, values in found.items()}, found["AP area"])
 
 
 def coco_matches(index: AnnotationIndex, results: list[dict[str, Any]]) -> list[ClassMatches]:

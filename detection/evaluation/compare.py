@@ -17,6 +17,7 @@ from detection.errors import InputError
 from detection.evaluation.bootstrap import (
     ClassMatches,
     Interval,
+    Samples,
     coco_matches,
     coco_samples,
     draw,
@@ -58,7 +59,8 @@ class Row:
     """Numbers of one contestant, fractions in 0..1, None where there was nothing to find.
 
     values: measure -> AP; intervals: the sampled measures; deltas, delta_intervals: to the first row, empty in it;
-    per_class: class -> AP.
+    per_class: class -> AP; class_intervals: of it; class_deltas: class -> (gain on the first row, its interval), empty
+    in the first row.
     """
 
     name: str
@@ -67,6 +69,8 @@ class Row:
     deltas: dict[str, float | None]
     delta_intervals: dict[str, Interval | None]
     per_class: dict[str, float | None]
+    class_intervals: dict[str, Interval | None]
+    class_deltas: dict[str, tuple[float | None, Interval | None]]
     detections: int
     cost: Cost | None
 
@@ -102,7 +106,7 @@ class Metric:
     class_measure: str
     score: Callable[[AnnotationIndex, list[dict[str, Any]]], tuple[dict[str, Any], dict[str, Any]]]
     matches: Callable[[AnnotationIndex, list[dict[str, Any]]], list[ClassMatches]]
-    samples: Callable[[list[ClassMatches], np.ndarray], dict[str, np.ndarray]]
+    samples: Callable[[list[ClassMatches], np.ndarray], Samples]
 
 
 def _score_coco(index: AnnotationIndex, results: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -147,12 +151,13 @@ def compare(
     how = METRICS[metric]
     weights = draw(len(index), resamples, seed) if resamples and len(index) else None
     rows: list[Row] = []
-    first: dict[str, np.ndarray] = {}
+    first: Samples | None = None
     for contestant in contestants:
         values, per_class = _scored(how, index, contestant)
-        samples = {} if weights is None else how.samples(how.matches(index, contestant.results), weights)
+        samples = None if weights is None else how.samples(how.matches(index, contestant.results), weights)
         first = first or samples
-        rows.append(_row(how, contestant, values, per_class, samples, first, rows[0] if rows else None, confidence))
+        row = _row(how, contestant, values, per_class, samples, first, rows[0] if rows else None, confidence)
+        rows.append(_with_classes(row, index.class_names, samples, first, rows[0] if rows else None, confidence))
     objects = int(np.count_nonzero(~(index.crowd | index.difficult)))
     return Comparison(
         metric,
@@ -181,8 +186,8 @@ def _row(
     contestant: Contestant,
     values: dict[str, Any],
     per_class: dict[str, Any],
-    samples: dict[str, np.ndarray],
-    first: dict[str, np.ndarray],
+    samples: Samples | None,
+    first: Samples | None,
     reference: Row | None,
     confidence: float,
 ) -> Row:
@@ -190,17 +195,44 @@ def _row(
     for name in how.sampled:
         value = values[name]
         if samples and value is not None:
-            intervals[name] = _within(interval(samples[name], value, confidence), 0.0, 1.0)
+            intervals[name] = _within(interval(samples.measures[name], value, confidence), 0.0, 1.0)
         if reference is None:
             continue
         base = reference.values[name]
         deltas[name] = None if value is None or base is None else value - base
-        if samples and deltas[name] is not None:
-            change = interval(samples[name] - first[name], value - base, confidence)
+        if samples and first and deltas[name] is not None:
+            change = interval(samples.measures[name] - first.measures[name], value - base, confidence)
             delta_intervals[name] = _within(change, -1.0, 1.0)
     kept = {name: values[name] for name in how.measures}
     found = len(contestant.results)
-    return Row(contestant.name, kept, intervals, deltas, delta_intervals, per_class, found, contestant.cost)
+    return Row(contestant.name, kept, intervals, deltas, delta_intervals, per_class, {}, {}, found, contestant.cost)
+
+
+def _with_classes(
+    row: Row,
+    class_names: tuple[str, ...],
+    samples: Samples | None,
+    first: Samples | None,
+    reference: Row | None,
+    confidence: float,
+) -> Row:
+    """The row with intervals of each class. class_names: in label order, as samples have them."""
+    intervals: dict[str, Interval | None] = {}
+    deltas: dict[str, tuple[float | None, Interval | None]] = {}
+    for label, name in enumerate(class_names):
+        value = row.per_class[name]
+        if samples and value is not None:
+            intervals[name] = _within(interval(samples.per_class[label], value, confidence), 0.0, 1.0)
+        base = None if reference is None else reference.per_class[name]
+        if reference is None:
+            continue
+        change = None if value is None or base is None else value - base
+        own = None
+        if samples and first and change is not None:
+            paired = samples.per_class[label] - first.per_class[label]
+            own = _within(interval(paired, change, confidence), -1.0, 1.0)
+        deltas[name] = change, own
+    return dataclasses.replace(row, class_intervals=intervals, class_deltas=deltas)
 
 
 def _within(found: Interval | None, low: float, high: float) -> Interval | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment
+from markupsafe import Markup
 
 from detection.counted import counted
 from detection.evaluation.bootstrap import Interval
@@ -18,27 +20,48 @@ NOTHING = "-"
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<link rel="icon" href="data:,">
 <title>{{ title }}</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem; color: #1b1f24 }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #d0d7de; text-align: right; white-space: nowrap }
-th:first-child, td:first-child { text-align: left }
-th { border-bottom: 2px solid #57606a }
-pre { background: #f6f8fa; padding: .7rem; overflow-x: auto }
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --paper: #fff; --panel: #f6f8fa; --line: #d0d7de;
+  --first: #0072b2; --second: #d55e00 }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9da7b3; --paper: #0d1117; --panel: #161b22;
+  --line: #30363d; --first: #56b4e9; --second: #e69f00 } }
+* { box-sizing: border-box }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 90rem; padding: 1rem; color: var(--ink);
+  background: var(--paper) }
+.scroll { overflow-x: auto } table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
+th:first-child, td:first-child { text-align: left } p, h1, h2 { overflow-wrap: anywhere }
+pre { background: var(--panel); padding: .7rem; overflow-x: auto } figure { margin: 0; position: relative }
+.charts { display: flex; flex-wrap: wrap; gap: 1rem } .chart { width: 34rem; max-width: 100% }
+svg { display: block; width: 100%; height: auto } .chart text { font-size: 11px; fill: var(--ink) }
+.chart .value { fill: var(--first) } .chart .within { stroke: var(--ink); stroke-width: 1.5 }
+.gallery { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr)) }
+.frame { position: relative } .frame img { width: 100%; height: auto; display: block }
+.frame svg { position: absolute; inset: 0; height: 100% } figcaption { font-size: .85rem; overflow-wrap: anywhere }
+.frame rect { fill: transparent; vector-effect: non-scaling-stroke; stroke-width: 1; stroke: #999 }
+.frame rect.first { stroke: var(--first); stroke-width: 3 } .frame rect.neither { stroke-dasharray: 2 3 }
+.frame rect.second { stroke: var(--second); stroke-width: 3; stroke-dasharray: 7 3 }
+.legend span { border-bottom: 3px solid #999; margin-right: 1rem } .legend .first { border-color: var(--first) }
+.legend .second { border-color: var(--second) }
 </style>
 <h1>{{ title }}</h1>
 <pre>{{ command }}</pre>
 {% for line in lines %}<p>{{ line }}</p>
-{% endfor %}{% for table in tables %}<h2>{{ table.title }}</h2>
-<table>
+{% endfor %}{% if charts %}<div class="charts">{% for chart in charts %}{{ chart }}{% endfor %}</div>
+{% endif %}{% for table in tables %}<h2>{{ table.title }}</h2>
+<div class="scroll"><table>
 <thead><tr>{% for cell in table.header %}<th>{{ cell }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in table.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody>
-</table>
+</table></div>
 {% for line in table.lines %}<p>{{ line }}</p>
-{% endfor %}{% endfor %}</html>
+{% endfor %}{% endfor %}{% for section in sections %}{{ section }}
+{% endfor %}</html>
 """
 
 
@@ -75,7 +98,8 @@ class Pages:
             parts += map(markdown_text, self._paper_lines(comparison, self.paper))
         return "\n\n".join(parts) + "\n"
 
-    def html(self, comparison: Comparison) -> str:
+    def html(self, comparison: Comparison, charts: Sequence[Markup] = (), sections: Sequence[Markup] = ()) -> str:
+        """charts: over the tables; sections: below them."""
         tables = self._tables(comparison)
         if self.paper:
             rows = [
@@ -85,7 +109,8 @@ class Pages:
             header = ["paper", "tested on", *comparison.measures]
             tables.append(Table(_paper_title(self.paper), header, rows, self._paper_lines(comparison, self.paper)))
         page = Environment(autoescape=True).from_string(PAGE)
-        return page.render(title=self.title, command=self.command, lines=self._lines(comparison), tables=tables)
+        lines, parts = self._lines(comparison), {"charts": charts, "sections": sections}
+        return page.render(title=self.title, command=self.command, lines=lines, tables=tables, **parts)
 
     def _lines(self, comparison: Comparison) -> list[str]:
         counts = f"{counted(comparison.images, 'image')}, {counted(comparison.objects, 'object')}"
@@ -101,9 +126,7 @@ class Pages:
 
     def _tables(self, comparison: Comparison) -> list[Table]:
         tables = [_main_table(comparison)]
-        header = ["class", *(row.name for row in comparison.rows)]
-        rows = [[name, *(_percent(row.per_class[name]) for row in comparison.rows)] for name in comparison.classes]
-        return [*tables, Table(f"{comparison.class_measure} of each class", header, rows, [])]
+        return [*tables, _class_table(comparison)]
 
     def _paper_lines(self, comparison: Comparison, paper: PaperTable) -> list[str]:
         ours = f"{self.dataset}, {counted(comparison.images, 'image')} and {counted(len(comparison.classes), 'class')}"
@@ -111,6 +134,17 @@ class Pages:
             f"What differs: the rows above are measured on {ours}; the paper's on the images named in its rows, by "
             f"systems trained on {paper.trained}. {paper.differs} Numbers of different images cannot be subtracted."
         ]
+
+
+def _class_table(comparison: Comparison) -> Table:
+    others = comparison.rows[1:]
+    header = ["class", *(row.name for row in comparison.rows), *(f"Δ {row.name}" for row in others)]
+    rows = [
+        [name, *(_percent(row.per_class[name]) + _interval(row.class_intervals.get(name)) for row in comparison.rows)]
+        + [_signed(row.class_deltas[name][0]) + _interval(row.class_deltas[name][1], "+") for row in others]
+        for name in comparison.classes
+    ]
+    return Table(f"{comparison.class_measure} of each class", header, rows, [])
 
 
 METHODS = {

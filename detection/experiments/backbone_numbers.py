@@ -159,7 +159,7 @@ def _row(
     how, rate = METRICS["coco"], read_rate(plan, net)
     results = [read_results(file) for file in files]
     values = [how.score(index, found)[0] for found in results]
-    samples = np.mean([how.samples(how.matches(index, found), weights)["AP"] for found in results], axis=0)
+    samples = np.mean([how.samples(how.matches(index, found), weights).measures["AP"] for found in results], axis=0)
     ap = [float(value["AP"]) for value in values]
     members = len(plan.seeds) if row.ensemble else 1
     cost = detector_cost(plan.config(net, rate, plan.seeds[0], row.variant), len(index.class_names), index)

@@ -55,7 +55,7 @@ def conclude(folder: Path, index: AnnotationIndex, parts: list[OutOfFold]) -> Fo
     by_fold = [evaluate_coco(ground_truth(part.index), part.results).stats["AP"] for part in parts]
     intervals: dict[str, Interval | None] = {"AP": None, "AP50": None}
     if results:
-        samples = coco_samples(coco_matches(index, results), draw(len(index), RESAMPLES, 0))
+        samples = coco_samples(coco_matches(index, results), draw(len(index), RESAMPLES, 0)).measures
         intervals = {name: interval(samples[name], result.stats[name], CONFIDENCE) for name in samples}
     doubted = [moved for part in parts for moved in _among_all(index, part)]
     doubted = sorted(doubted, key=lambda suspect: -suspect.confidence)[:MOST_SUSPECTS]

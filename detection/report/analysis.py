@@ -79,7 +79,7 @@ def analyse(
     results, truth = traced.results, ground_truth(index)
     result = evaluate_coco(truth, results)
     matches = coco_matches(index, results) if results else _no_matches(index)
-    samples = coco_samples(matches, draw(len(index), RESAMPLES, 0))
+    samples = coco_samples(matches, draw(len(index), RESAMPLES, 0)).measures
     intervals = {name: interval(samples[name], result.stats[name], CONFIDENCE) for name in samples}
     whole = curve(matches)
     overall = best(whole)

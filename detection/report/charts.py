@@ -74,3 +74,33 @@ def _axes(box: tuple[float, float, float, float], across: str, up: str) -> Marku
         for x, y, anchor, text in texts
     ]
     return lines + Markup("").join(labels)
+
+
+def bars(rows: Mapping[str, tuple[float, tuple[float, float] | None]], title: str) -> Markup:
+    """A chart of named values with their intervals, (low, high) or None, as horizontal bars from 0."""
+    line, left, width = 22, 150, 520
+    most = max((max(value, within[1] if within else value) for value, within in rows.values()), default=0.0) or 1.0
+    parts = [Markup("")]
+
+    def across(value: float) -> float:
+        return left + max(value, 0.0) / most * (width - left - 60)
+
+    for number, (name, (value, within)) in enumerate(rows.items()):
+        y = TOP + number * line
+        label = Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(left - 6, y + 10, _short(name))
+        bar = Markup('<rect class="value" x="{}" y="{}" width="{:.1f}" height="12"/>')
+        parts += [label, bar.format(left, y, across(value) - left)]
+        end = across(value)
+        if within is not None:
+            low, high = across(within[0]), across(within[1])
+            end = max(end, high)
+            parts.append(Markup('<path class="within" d="M{:.1f} {} H{:.1f}"/>').format(low, y + 6, high))
+        parts.append(Markup('<text x="{:.1f}" y="{}">{:.1f}</text>').format(end + 5, y + 10, 100 * value))
+    svg = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        width, TOP + len(rows) * line, title, Markup("").join(parts)
+    )
+    return Markup('<figure class="chart">{}<figcaption>{}</figcaption></figure>').format(svg, title)
+
+
+def _short(name: str, letters: int = 24) -> str:
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"

@@ -48,6 +48,9 @@ def test_the_table_has_the_runs_own_numbers(trained, runs, tmp_path, capsys):
     cost = first["cost"]
     assert cost["parameters"] > 1e5 and cost["multiply_adds"] > 1e6 and cost["size"] == [64, 64]
     assert cost["regions"] == 50 and cost["latency_ms"] > 0
+    (objects,) = content["objects_found"]
+    assert objects["second"] == "second" and objects["both"] == objects["only_second"] == 0
+    assert objects["only_first"] + objects["neither"] == content["objects"]
     markdown, page = (out / "compare.md").read_text(), (out / "compare.html").read_text()
     assert "48.4" in markdown and "48.4" in page and "AP50 of each class" in markdown and "first" in told
 

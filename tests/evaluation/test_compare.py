@@ -77,11 +77,11 @@ def test_with_every_image_once_the_bootstrap_is_the_evaluation(data: Any) -> Non
     index, good, _ = data
     once = np.ones((1, IMAGES), dtype=np.int64)
     stats = evaluate_coco(ground_truth(index), good).stats
-    coco = coco_samples(coco_matches(index, good), once)
+    coco = coco_samples(coco_matches(index, good), once).measures
     assert coco["AP"][0] == pytest.approx(stats["AP"], abs=1e-12)
     assert coco["AP50"][0] == pytest.approx(stats["AP50"], abs=1e-12)
     expected = evaluate_voc(*voc_arrays(index, good))
-    voc = voc_samples(voc_matches(index, good), once)
+    voc = voc_samples(voc_matches(index, good), once).measures
     assert voc["AP 11-point"][0] == pytest.approx(expected.mean_11point, abs=1e-12)
     assert voc["AP area"][0] == pytest.approx(expected.mean_area, abs=1e-12)
 
@@ -89,7 +89,7 @@ def test_with_every_image_once_the_bootstrap_is_the_evaluation(data: Any) -> Non
 def test_a_resample_is_the_evaluation_of_a_dataset_with_these_images(data: Any) -> None:
     index, good, _ = data
     weights = draw(IMAGES, 4, seed=1)
-    samples = coco_samples(coco_matches(index, good), weights)
+    samples = coco_samples(coco_matches(index, good), weights).measures
     for row, counts in enumerate(weights.tolist()):
         stats = evaluate_coco(*repeated(index, good, counts)).stats
         assert samples["AP"][row] == pytest.approx(stats["AP"], abs=1e-12)
@@ -99,7 +99,7 @@ def test_a_resample_is_the_evaluation_of_a_dataset_with_these_images(data: Any) 
 def test_resamples_without_objects_have_no_value(data: Any) -> None:
     index, good, _ = data
     empty = np.zeros((1, IMAGES), dtype=np.int64)
-    assert np.isnan(coco_samples(coco_matches(index, good), empty)["AP"]).all()
+    assert np.isnan(coco_samples(coco_matches(index, good), empty).measures["AP"]).all()
     assert interval(np.array([np.nan, 0.5]), 0.5, 0.95) is None
 
 
@@ -120,6 +120,14 @@ def test_numbers_are_the_evaluations_and_deltas_are_to_the_first(data: Any, metr
             (second.deltas[name], second.delta_intervals[name]),
         ):
             assert within.low <= value <= within.high and within.high - within.low > 0.01
+    if metric == "coco":  # of one class alone it is the bootstrap of a dataset of that class
+        label, weights = 0, draw(len(index), 60, 0)
+        name, samples = index.class_names[0], coco_samples(coco_matches(index, worse), weights)
+        expected = interval(samples.per_class[label], second.per_class[name], 0.95)
+        assert second.class_intervals[name] == expected
+        assert second.class_deltas[name][0] == second.per_class[name] - first.per_class[name]
+    low, high = (second.class_deltas[index.class_names[0]][1].low, second.class_deltas[index.class_names[0]][1].high)
+    assert low <= second.class_deltas[index.class_names[0]][0] <= high and not first.class_deltas
     json.dumps(found.to_json(), allow_nan=False)
 
 
