@@ -7,7 +7,8 @@ DATA holds imagenet200_32px.tar.xz, 200 classes of 500 images, and bccd, blood c
 checkpoints. Every net is pretrained on the same images (configs/comparison/pretrain.yaml), every pretrained net becomes
 a detector (detect_resnet.yaml, detect_vgg.yaml), the best residual one is improved as the paper does, and what is
 finished is laid side by side. It takes hours on two cores: the same command resumes where it was stopped or killed, and
-`--only table` shows at any time what there is. With a GPU, `--scale full --jobs 12` takes minutes, at full width.
+`--only table` shows at any time what there is. What finished runs found is kept in RESULTS/record, without weights, so
+that another machine goes on with the other nets. With a GPU, `--scale full --jobs 12` takes minutes, at full width.
 """
 
 from __future__ import annotations
@@ -24,10 +25,17 @@ from detection.config.shipped import FOLDER
 from detection.engine.signals import Interrupted
 from detection.errors import InputError
 from detection.experiments import backbone_detection, backbone_pretraining
-from detection.experiments.backbone_detection import DetectionPlan, detect_with, improve_best
+from detection.experiments.backbone_detection import (
+    DetectionPlan,
+    best_residual,
+    detect_with,
+    improve_best,
+    lacks_weights,
+)
 from detection.experiments.backbone_pretraining import NETS, PROBE, pretrain_net, read_pretraining
 from detection.experiments.backbone_report import backbone_report
 from detection.experiments.jobs import Jobs
+from detection.experiments.record import forget_net, keep, restore
 
 CONFIGS = FOLDER / "comparison"
 IMAGES = ("imagenet200_32px.tar.xz", "imagenet200_32px")
@@ -97,13 +105,21 @@ def main(arguments: list[str]) -> int:
         args.iterations
     )
     plan = DetectionPlan(CONFIGS, words, args.runs, scale.detection_rates, scale.seeds)
+    record = args.results / "record"
+    restore(record, args.runs, {name: getattr(args, name) for name in ("scale", "epochs", "iterations")})
     if args.only != "table":
         with Jobs(args.jobs, args.runs / "logs") as jobs:
             nets = args.nets or scale.nets
             chains = [partial(_one_net, net, pretraining, plan, scale, args, jobs) for net in nets]
             jobs.together(chains if args.jobs == 1 else chains[::-1])  # the deepest takes longest: it goes first
-            if args.only is None:
+            best = best_residual(plan, scale.nets) if args.only is None else None
+            if best is not None:
+                if lacks_weights(plan, best):
+                    _say(f"{best}: its weights are gone; trained once more")
+                    forget_net(args.runs, best)
+                    _one_net(best, pretraining, plan, scale, args, jobs)
                 improve_best(plan, scale.nets, _say, jobs)
+                keep(args.runs, record)
     command = ["python", "tools/comparison.py", *arguments]
     report = backbone_report(pretraining, plan, scale.nets, command, args.resamples)
     for file, what in report.write(args.results).items():
@@ -118,6 +134,7 @@ def _one_net(
         pretrain_net(pretraining, net, scale.rates, scale.probe, args.runs, _say, jobs)
     if args.only in (None, "detect"):
         detect_with(plan, net, _say, jobs)
+    keep(args.runs, args.results / "record")
 
 
 def _parser() -> Parser:

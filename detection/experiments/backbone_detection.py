@@ -189,6 +189,14 @@ def best_residual(plan: DetectionPlan, nets: tuple[str, ...]) -> str | None:
     return max(residual, key=mean_ap)
 
 
+def lacks_weights(plan: DetectionPlan, net: str) -> bool:
+    """Whether what improves a net is still to be tried, and the weights to try it with are gone."""
+    if all(rows_of_seeds(plan, net, row) for row in IMPROVED):
+        return False
+    files = [Path(plan.config(net, read_rate(plan, net), seed).output) / "best.pt" for seed in plan.seeds]
+    return not all(file.exists() for file in [*files, plan.runs / "pretrain" / net / "backbone.pt"])
+
+
 def row_file(plan: DetectionPlan, net: str, row: ComparedRow, seed: int) -> Path:
     """Where the detections of a row lie; of an ensemble under its first seed."""
     name = net if row.name == net else f"{net} {row.name}"

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from backbones.analysis.complexity import complexity
-from detection import checkpoint
 from detection.config.pretrain import PretrainConfig
 from detection.data.index import AnnotationIndex
 from detection.evaluation.bootstrap import Interval, draw, interval
@@ -25,7 +24,7 @@ from detection.experiments.backbone_detection import (
     read_rate,
     rows_of_seeds,
 )
-from detection.experiments.backbone_pretraining import read_rates, read_right
+from detection.experiments.backbone_pretraining import class_count, read_rates, read_right
 from detection.experiments.degradation import read_run
 from detection.experiments.detector_cost import detector_cost
 from detection.loading.classifiers import build_classifier
@@ -107,7 +106,7 @@ def read_pretrained(config: PretrainConfig, runs: Path, net: str) -> Pretrained:
     """What a finished run has achieved, and what its net costs."""
     folder, rates, right = runs / "pretrain" / net, read_rates(runs, net), read_right(runs, net)
     found, reports = json.loads((folder / "error.json").read_text()), read_run(folder)["train"]
-    classes = len(checkpoint.load(folder / "best.pt", "classification")["classes"])
+    classes = class_count(config)
     cost = complexity(build_classifier(replace(config.net, name=net, shortcut=None), classes), config.input.crop)
     error = found["test"]["top1_error"]
     last = [report["error"] for report in reports][-5:]

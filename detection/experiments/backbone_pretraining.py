@@ -131,6 +131,10 @@ def _splits(run: PretrainConfig) -> ClassSplits:
     return _held[key]
 
 
+def class_count(config: PretrainConfig) -> int:
+    return len(_splits(config).train.class_names)
+
+
 def find_rate(
     run: PretrainConfig, net: str, rates: tuple[float, ...], probe: int, runs: Path, say: Say, jobs: Jobs
 ) -> Rates:

@@ -47,6 +47,23 @@ def test_every_part_is_done_once_and_the_page_says_what_is_missing(data, tmp_pat
     assert comparison.main(words) == 0
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("*") if p.is_file()} == before
 
+    # Elsewhere, with the record alone: nothing is trained, unless what is missing needs weights that are gone.
+    elsewhere = [word.replace("/runs", "/other") for word in words]
+    capsys.readouterr()
+    assert comparison.main(elsewhere) == 0
+    assert "learning rates" not in capsys.readouterr().out and not list((tmp_path / "other").rglob("*.pt"))
+    again = json.loads((tmp_path / "results" / "comparison.json").read_text())
+    assert (again["detection"], again["pretraining"]) == (numbers["detection"], numbers["pretraining"])
+    for file in (tmp_path / "results" / "record" / "tested" / "resnet18_flip").iterdir():
+        file.unlink()
+    third = [word.replace("/other", "/third") for word in elsewhere]
+    assert comparison.main(third) == 0
+    assert "resnet18: its weights are gone; trained once more" in capsys.readouterr().out
+    again = json.loads((tmp_path / "results" / "comparison.json").read_text())
+    assert again["missing"] == [] and again["detection"]["flip"]["ap"] == numbers["detection"]["flip"]["ap"]
+    with pytest.raises(InputError, match="plan.json: is of another experiment"):
+        comparison.main([*third, "--iterations=3"])
+
 
 def test_missing_data_is_named(tmp_path):
     with pytest.raises(InputError, match="holds no imagenet200_32px.tar.xz or imagenet200_32px"):
