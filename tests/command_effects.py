@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RUN, IMAGES = "--checkpoint={run}/best.pt", "{data}/val/000001.jpg {data}/val/000002.jpg"
+OPENVINO = f"{RUN} --backend=openvino"
 EVALUATE = f"{RUN} --output={{out}}"
 FILE = "--predictions={run}/predictions.json --data={data}"
 PREDICT = f"{IMAGES} {RUN} --score=0.01 --output={{out}}"
@@ -148,12 +149,14 @@ EFFECTS = {
         "--output": Other(CLASSIFY, CLASSIFY.replace("{out}", "{out}/deeper"), "names"),
     },
     "export": {
-        "--checkpoint": more("--count=1 --output={out}", RUN, shows="status"),
-        "--backend": more(f"{RUN} --count=1 --output={{out}}", "--backend=onnx", shows="names"),
-        "--precision": more(f"{RUN} --count=1 --output={{out}}", "--precision=int8", shows="told"),
-        "--images": more(f"{RUN} --output={{out}}", f"--images {IMAGES}", shows="told"),
-        "--count": more(f"{RUN} --output={{out}}", "--count=1", shows="told"),
-        "--output": more(f"{RUN} --count=1", "--output={out}", "--output={out}/deeper", shows="names"),
+        "--checkpoint": more("--count=1 --output={out}/a.onnx", RUN, shows="status"),
+        "--backend": more(f"{RUN} --count=1 --output={{out}}/a.onnx", "--backend=openvino", shows="names"),
+        "--precision": more(f"{OPENVINO} --count=1 --output={{out}}", "--precision=int8", shows="told"),
+        "--layout": more(f"{RUN} --count=1 --output={{out}}/a.onnx", "--layout=nchw", shows="a.onnx"),
+        "--license": more(f"{RUN} --count=1 --output={{out}}/a.onnx", "--license=MIT", shows="a.onnx"),
+        "--images": more(f"{RUN} --output={{out}}/a.onnx", f"--images {IMAGES}", shows="told"),
+        "--count": more(f"{RUN} --output={{out}}/a.onnx", "--count=1", shows="told"),
+        "--output": more(f"{RUN} --count=1", "--output={out}/a.onnx", "--output={out}/b.onnx", shows="names"),
     },
     "configs": {"name": Other("", "quickstart", "told")},
     "check-data": {

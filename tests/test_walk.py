@@ -49,7 +49,7 @@ def test_the_walk_of_a_training_image(shapes, tiny, tmp_path, monkeypatch):
         return read(dataset, key)
 
     monkeypatch.setattr(DetectionDataset, "__getitem__", watched)
-    settings = ["--train.batch=1", "--train.iterations=2"]
+    settings = ["--train.batch=1", "--train.iterations=2", "--train.pictures=0"]
     try:
         assert main(["train", *tiny, f"--data={shapes}", f"--output={tmp_path}", *settings]) == 0
     finally:

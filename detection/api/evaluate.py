@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from detection.api.load import LoadedDetector, as_loaded
+from detection.data.image import read_image
 from detection.errors import InputError
+from detection.evaluation.coco_ap import evaluate_coco
 from detection.evaluation.report import to_json
+from detection.evaluation.results import ground_truth, to_results
+from detection.export.onnx_file import GraphDetector
 from detection.loading.datasets import load_split
+from detection.progress import track
 from detection.training.validation import evaluate_detector
 
 
@@ -38,4 +43,9 @@ def evaluate(
     loaded = as_loaded(detector, device)
     config = loaded.config if data is None else replace(loaded.config, data=str(data))
     index, _ = load_split(config, split or config.dataset.val or "val", loaded.class_names)
-    return to_json(evaluate_detector(loaded.serving, index, config, batch, workers).result)
+    serving = loaded.serving
+    if isinstance(serving, GraphDetector):
+        rows = track(range(len(index)), "evaluating", len(index))
+        found = [serving([read_image(index.path(row), serving.grey_bits)])[0] for row in rows]
+        return to_json(evaluate_coco(ground_truth(index), to_results(found, index, list(range(len(index))))))
+    return to_json(evaluate_detector(serving, index, config, batch, workers).result)

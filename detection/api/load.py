@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any, overload
@@ -15,10 +15,13 @@ from detection.api.prediction import Prediction, checked_score
 from detection.config.schema import Config
 from detection.errors import InputError
 from detection.export.folder import load_export, read_export
+from detection.export.onnx_file import GraphDetector, read_onnx
 from detection.loading.detectors import load_detector
 from detection.parallel import choose_device
 from detection.predict.detector import Detector
-from detection.predict.prepare import prepare
+
+AnyDetector = Detector | GraphDetector
+"""A network, or a graph that hides one."""
 
 SMALLEST_SIZE = 32
 """pixels of the network's input"""
@@ -38,15 +41,16 @@ class LoadedDetector:
     It may be called from several threads, and several may live in one process.
     """
 
-    detector: Detector
+    detector: AnyDetector
     config: Config
-    serving: Detector
+    serving: AnyDetector
 
     def __repr__(self) -> str:
         names = ", ".join(self.class_names[:5]) + (", ..." if len(self.class_names) > 5 else "")
         model = self.config.model
+        kind = "ONNX" if isinstance(self.detector, GraphDetector) else f"{model.architecture} {model.backbone}"
         sides = f"{self.detector.short_side} to {self.detector.long_side} pixels"
-        return f"LoadedDetector({model.architecture} {model.backbone}, {names}; {sides}, {self.device})"
+        return f"LoadedDetector({kind}, {names}; {sides}, {self.device})"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -84,8 +88,9 @@ class LoadedDetector:
 
 
 def load(path: Path | str, device: str = "auto", size: int | None = None) -> LoadedDetector:
-    """The detector of a `best.pt` or `last.pt`, of the folder of a run (its best.pt), of an export, or of torchvision,
-    detectron2 or mmdetection: the state dict of a fasterrcnn_resnet50_fpn or _v2, a .pkl of the zoo.
+    """The detector of a `best.pt` or `last.pt`, of the folder of a run (its best.pt), of an ONNX file or another
+    export, or of torchvision, detectron2 or mmdetection: the state dict of a fasterrcnn_resnet50_fpn or _v2, a .pkl of
+    the zoo.
 
     device: auto, cpu, cuda, cuda:N or mps; size: shorter side of the network's input in pixels, default as in training.
     Raises `InputError` where the file is missing or is no detector. Checkpoints hold no code that is run.
@@ -99,10 +104,11 @@ def load(path: Path | str, device: str = "auto", size: int | None = None) -> Loa
         raise InputError(f"got {type(path).__name__}; give the path of a best.pt or last.pt")
     path = weights_file(Path(path))
     # An export runs on the CPU, also where `auto` would find a GPU.
-    chosen = torch.device("cpu") if path.is_dir() and str(device) == "auto" else choose_device(str(device))
+    exported = path.is_dir() or path.suffix == ".onnx"
+    chosen = torch.device("cpu") if exported and str(device) == "auto" else choose_device(str(device))
     detector, config = load_any_detector(path, chosen)
     detector = detector.at(size)
-    return LoadedDetector(detector, config, replace(detector, model=prepare(detector.model)))
+    return LoadedDetector(detector, config, detector.served())
 
 
 def weights_file(path: Path) -> Path:
@@ -110,14 +116,19 @@ def weights_file(path: Path) -> Path:
     return path / "best.pt" if (path / "best.pt").is_file() else path
 
 
-def load_any_detector(path: Path, device: torch.device) -> tuple[Detector, Config]:
-    """The detector of a checkpoint, of the folder of a run, or of that of an export, with its configuration."""
+def load_any_detector(path: Path, device: torch.device) -> tuple[AnyDetector, Config]:
+    """The detector of a checkpoint, of the folder of a run, of an ONNX file or of the folder of another export, with
+    its configuration; that of an ONNX file, which knows none, is the default. It finds all that evaluation counts."""
     path = weights_file(path)
-    if not path.is_dir():
+    if not path.is_dir() and path.suffix != ".onnx":
         return load_detector(path, device)
-    read_export(path)
+    if path.is_dir():
+        read_export(path)
     if device.type != "cpu":
         raise InputError(f"{path}: an exported detector runs on the CPU; give --device cpu")
+    if path.suffix == ".onnx":
+        graph = read_onnx(path)
+        return graph.finding(graph.lowest), Config()
     detector, config = load_detector(path / "model.pt", device)
     return load_export(path, detector), config
 

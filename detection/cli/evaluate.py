@@ -28,6 +28,7 @@ from detection.progress import track
 if TYPE_CHECKING:
     import numpy as np
 
+    from detection.api.load import AnyDetector
     from detection.config.schema import Config
     from detection.data.index import AnnotationIndex
     from detection.evaluation.coco_ap import CocoResult
@@ -130,7 +131,8 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str], answer: Answer) 
     from detection.evaluation.report import to_json
     from detection.launch import launch
     from detection.loading.datasets import load_split
-    from detection.predict.prepare import in_precision, prepare
+    from detection.predict.detector import Detector
+    from detection.predict.prepare import in_precision
 
     if args.processes > 1 and not parallel.launched():
         return launch("evaluate", arguments, args.processes, args.device)
@@ -139,12 +141,10 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str], answer: Answer) 
         detectors, config = load_detectors(args, device)
         tell_of_compilation(args)
         detectors = [detector.at(args.size) for detector in detectors]
-        detectors = [replace(d, model=prepare(d.model, args.compiled)) for d in detectors]
+        detectors = [d.finding(count=args.max_detections).served(args.compiled) for d in detectors]
         if args.grey_bits:
             detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
             config = replace(config, input=replace(config.input, grey_bits=args.grey_bits))
-        for stage in (detector.model.roi_stage for detector in detectors) if args.max_detections else ():
-            stage.limits = replace(stage.limits, count=max(stage.limits.count, args.max_detections))
         config = _with_data(config, args)
         split = args.split or config.dataset.val or "val"
         index, notes = load_split(config, split, detectors[0].class_names)
@@ -153,7 +153,11 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str], answer: Answer) 
         if parallel.rank() == 0:
             tell_of_trained_images(args.checkpoint, index)
         with in_precision(args.precision, device):
-            run = _improved(detectors, index, args) if improves(args) else _plain(detectors[0], index, config, args)
+            first = detectors[0]
+            if isinstance(first, Detector) and not improves(args):
+                run = _plain(first, index, config, args)
+            else:
+                run = _one_by_one(improve(detectors, args) if improves(args) else first, index, args)
         if parallel.rank() == 0:
             for note in notes:
                 print(note)
@@ -220,14 +224,13 @@ def _report(
     print(f"\n{found.text}\n\n{folder / 'report.html'}: the report, with pictures")
 
 
-def _improved(detectors: list[Detector], index: AnnotationIndex, args: argparse.Namespace) -> _Run:
+def _one_by_one(detector: Any, index: AnnotationIndex, args: argparse.Namespace) -> _Run:
     """Each rank takes its share of the images, one at a time."""
     from detection import parallel
     from detection.evaluation.results import to_results
     from detection.predict.stream import Decoder
     from detection.training.validation import beside_truth
 
-    detector = improve(detectors, args)
     mine = range(parallel.rank(), len(index), parallel.world())
     decoded = Decoder(detector.prepare, threads=args.workers or 1, grey_bits=detector.grey_bits)(
         [index.path(row)] for row in mine
@@ -279,7 +282,7 @@ def _scores(
     return result, text + (false_alarms(result, results) or f"{summary_table(result)}\n\n{per_class_table(result)}")
 
 
-def _write(folder: Path, run: _Run, scores: CocoResult | VocResult, detector: Detector) -> None:
+def _write(folder: Path, run: _Run, scores: CocoResult | VocResult, detector: AnyDetector) -> None:
     from detection.evaluation.report import to_json
     from detection.evaluation.results import write_results
     from detection.predict.output import save_picture

@@ -1,48 +1,68 @@
-"""`frcnn export`: a detector for OpenVINO or ONNX Runtime."""
+"""`frcnn export`: a detector as one ONNX file, or for OpenVINO."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from detection.cli.arguments import Parser, at_least
+from detection.cli.arguments import Parser, at_least, refuse_unused
 from detection.errors import InputError
 
-DESCRIPTION = """Write a detector into a folder that `frcnn predict` and `frcnn evaluate` take as --checkpoint, and run
-on the CPU by OpenVINO (float32, bfloat16, int8) or ONNX Runtime. int8 is calibrated on images, by default on those of
-the training split."""
+DESCRIPTION = """Write a detector for other runtimes. onnx: one file that takes raw images of any size and gives
+detections, with the thresholds of `frcnn threshold` inside; ONNX Runtime in any language runs it without this toolkit.
+openvino: a folder for `frcnn predict` and `frcnn evaluate` on the CPU, in float32, bfloat16 or int8, which takes its
+ranges from images, by default those of the training split. Both are held against torch before they are kept."""
 
 
 def main(arguments: list[str]) -> int:
-    parser = Parser("frcnn export", DESCRIPTION)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt or last.pt of a run")
-    parser.add_argument(
-        "--backend", choices=["openvino", "onnx"], default="openvino", help="runtime of the exported detector"
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    one_file = args.backend == "onnx"
+    if one_file and args.precision != "fp32":
+        raise InputError(f"--precision {args.precision}: onnx has fp32")
+    if not one_file:
+        refuse_unused(parser, args, "layout license", "on --backend openvino")
+
+    import torch
+
+    from detection.export.folder import export
+    from detection.export.onnx_file import write_onnx
+    from detection.loading.detectors import load_detector
+
+    file = args.checkpoint / "best.pt" if args.checkpoint.is_dir() else args.checkpoint
+    detector, config = load_detector(file, torch.device("cpu"))
+    images = _images(args.images, config, detector.class_names, args.count)
+    if one_file:
+        output = args.output or file.with_suffix(".onnx")
+        found = write_onnx(detector, output, images, args.layout == "nchw", args.license)
+    else:
+        output = args.output or Path("runs/export")
+        found = export(detector, file, output, args.precision, images).parity
+    print(f"{output}: {args.backend} {args.precision}; on {found.images} images {found.same} of {found.expected}")
+    print(
+        f"  confident detections are the same, boxes within {found.pixels:.2g} pixels, scores within {found.score:.2g}"
     )
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser("frcnn export", DESCRIPTION)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt or last.pt of a run, or its folder")
+    parser.add_argument("--backend", choices=["onnx", "openvino"], default="onnx", help="form of the export")
     parser.add_argument(
         "--precision",
         choices=["fp32", "bf16", "int8"],
         default="fp32",
         help="numeric precision of the exported networks",
     )
+    parser.add_argument("--layout", choices=["nhwc", "nchw"], default="nhwc", help="how images lie: channels last or "
+                        "first (onnx)")  # fmt: skip
+    parser.add_argument("--license", metavar="TEXT", help="of the weights, for the file's metadata (onnx)")
     parser.add_argument("--images", nargs="+", help="image files, folders or globs to calibrate and compare on")
     parser.add_argument("--count", type=at_least(1), default=300, help="images to calibrate and compare on, at most")
-    parser.add_argument("--output", type=Path, default=Path("runs/export"), help="new folder to write into")
-    args = parser.parse_args(arguments)
-
-    import torch
-
-    from detection.export.folder import export
-    from detection.loading.detectors import load_detector
-
-    detector, config = load_detector(args.checkpoint, torch.device("cpu"))
-    images = _images(args.images, config, detector.class_names, args.count)
-    told = export(detector, args.checkpoint, args.output, args.backend, args.precision, images)
-    found = told.parity
-    print(f"{args.output}: {args.backend} {args.precision}; on {found.images} images {found.same} of {found.expected}")
-    print(
-        f"  confident detections are the same, boxes within {found.pixels:.2g} pixels, scores within {found.score:.2g}"
+    parser.add_argument(
+        "--output", type=Path, help="new file (onnx; default beside the checkpoint) or folder (openvino; runs/export)"
     )
-    return 0
+    return parser
 
 
 def _images(names: list[str] | None, config: object, classes: tuple[str, ...], count: int) -> list[Path]:

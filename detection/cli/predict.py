@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,8 @@ from detection.progress import track
 if TYPE_CHECKING:
     import torch
 
+    from detection.api.load import AnyDetector
     from detection.predict.bulk import Done
-    from detection.predict.detector import Detector
     from detection.predict.improved import ImprovedDetector
     from detection.predict.stream import Decoded
     from detection.records import Detections
@@ -92,9 +93,8 @@ def _run(args: argparse.Namespace, answer: Answer) -> None:
         parallel.stop()
 
 
-def _detector(args: argparse.Namespace, device: torch.device) -> Detector | ImprovedDetector:
+def _detector(args: argparse.Namespace, device: torch.device) -> AnyDetector | ImprovedDetector:
     from detection import parallel
-    from detection.predict.prepare import prepare
 
     detectors, _ = load_detectors(args, device)
     detectors = [detector.at(args.size) for detector in detectors]
@@ -106,25 +106,27 @@ def _detector(args: argparse.Namespace, device: torch.device) -> Detector | Impr
     elif detectors[0].thresholds and parallel.rank() == 0:
         print(f"--score {args.score:g}: in place of the thresholds of {args.checkpoint[0]}")
     least = min(args.score) if isinstance(args.score, list) else args.score
-    for stage in (d.model.roi_stage for d in detectors):  # below its own threshold too
-        stage.limits = replace(stage.limits, score=min(stage.limits.score, least))
+    detectors = [d.finding(least) for d in detectors]  # below its own threshold too
     if args.grey_bits:
         detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
-    detectors = [replace(d, model=prepare(d.model, args.compiled)) for d in detectors]
+    detectors = [d.served(args.compiled) for d in detectors]
     return improve(detectors, args) if improves(args) else detectors[0]
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """What decides which detections an image has."""
+    names = ("score", "size", "batch", "invalid", "precision", "compiled", "grey_bits", *IMPROVEMENTS)
+    return {"checkpoint": list(map(_known_as, args.checkpoint)), **{name: getattr(args, name) for name in names}}
+
+
+def _known_as(path: Path) -> str:
+    """Which weights these are."""
     from detection.checkpoint import digest
     from detection.export.folder import read_export
 
-    names = ("score", "size", "batch", "invalid", "precision", "compiled", "grey_bits", *IMPROVEMENTS)
-    known = [
-        f"{digest(path / 'model.pt')} {read_export(path)}" if path.is_dir() else digest(path)
-        for path in args.checkpoint
-    ]
-    return {"checkpoint": known, **{name: getattr(args, name) for name in names}}
+    if path.suffix == ".onnx":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"{digest(path / 'model.pt')} {read_export(path)}" if path.is_dir() else digest(path)
 
 
 def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]], names: dict[Path, str]) -> None:

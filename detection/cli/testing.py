@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,9 @@ from detection.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from detection.api.load import AnyDetector
     from detection.config.schema import Config
     from detection.data.index import AnnotationIndex
-    from detection.predict.detector import Detector
     from detection.predict.improved import ImprovedDetector
 
 IMPROVEMENTS: dict[str, Any] = {
@@ -41,7 +42,7 @@ def add_testing(parser: argparse.ArgumentParser, required: bool = False) -> None
         type=Path,
         action="append",
         required=required,
-        help="best.pt or last.pt of a run, or the folder of an export; given several times: an ensemble",
+        help="best.pt or last.pt of a run, an ONNX file or the folder of an export; several: an ensemble",
     )
     add = parser.add_argument_group(
         "improvements at test time, each alone or together; one image at a time"
@@ -92,7 +93,7 @@ def improves(args: argparse.Namespace) -> bool:
     return several or any(getattr(args, name) != plain for name, plain in IMPROVEMENTS.items())
 
 
-def load_detectors(args: argparse.Namespace, device: torch.device) -> tuple[list[Detector], Config]:
+def load_detectors(args: argparse.Namespace, device: torch.device) -> tuple[list[AnyDetector], Config]:
     """The detectors of all checkpoints, and the first one's config."""
     from detection.api.load import load_any_detector
 
@@ -100,19 +101,23 @@ def load_detectors(args: argparse.Namespace, device: torch.device) -> tuple[list
     return [detector for detector, _ in loaded], loaded[0][1]
 
 
-def size_text(detector: Detector) -> str:
+def size_text(detector: AnyDetector) -> str:
     """At which size images enter the network."""
     return f"short side {detector.short_side}, long side at most {detector.long_side} pixels"
 
 
-def improve(detectors: list[Detector], args: argparse.Namespace) -> ImprovedDetector:
+def improve(detectors: Sequence[AnyDetector], args: argparse.Namespace) -> ImprovedDetector:
     """The detectors with the improvements asked for. Raises `InputError` where they do not go together."""
+    from detection.predict.detector import Detector
     from detection.predict.improved import ImprovedDetector, Improvements
 
+    nets = [detector for detector in detectors if isinstance(detector, Detector)]
+    if len(nets) < len(detectors):
+        raise InputError("ensembles and improvements look into the network, which an ONNX file hides; give checkpoints")
     if args.batch != 1:
         raise InputError(f"--batch {args.batch}: ensembles and improvements take one image at a time; leave it out")
     options = {name: getattr(args, name) for name in IMPROVEMENTS}
-    return ImprovedDetector(detectors, Improvements(**{**options, "scales": tuple(args.scales)}))
+    return ImprovedDetector(nets, Improvements(**{**options, "scales": tuple(args.scales)}))
 
 
 def tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> None:
@@ -125,6 +130,8 @@ def tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> N
 
     known = index_fingerprints(index)
     for path in map(weights_file, checkpoints):
+        if path.suffix == ".onnx":
+            continue
         seen = int(np.isin(known, trained_images(path / "model.pt" if path.is_dir() else path)).sum())
         if seen:
             print(

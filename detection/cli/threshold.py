@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
     from detection.api.load import as_loaded
     from detection.evaluation.bootstrap import coco_matches
     from detection.loading.datasets import load_split
+    from detection.predict.detector import Detector
     from detection.report.thresholds import at_cost, best, curve
     from detection.tables import plain_table
     from detection.training.validation import evaluate_detector
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> int:
     index, notes = load_split(config, args.split or config.dataset.val or "val", loaded.class_names)
     for note in notes:
         print(note)
+    assert isinstance(loaded.serving, Detector)  # of a checkpoint
     results = evaluate_detector(loaded.serving, index, config, workers=args.workers).results
     if not results:
         raise InputError(f"{file}: finds nothing on {len(index)} images; there is no threshold to choose")

@@ -20,8 +20,8 @@ import torch
 
 from detection.data.image import read_image
 from detection.errors import InputError
-from detection.export.backends import PRECISIONS, SUFFIX, read_graph, write_graph
 from detection.export.graph import HeadGraph, TrunkGraph, with_graphs
+from detection.export.openvino import PRECISIONS, SUFFIX, read_graph, write_graph
 from detection.export.parity import Parity, compare
 from detection.predict.detector import Detector, to_sample
 from detection.predict.prepare import prepare
@@ -43,16 +43,12 @@ class Export:
     format: int = FORMAT
 
 
-def export(
-    detector: Detector, source: Path, output: Path, backend: str, precision: str, images: Sequence[Path]
-) -> Export:
+def export(detector: Detector, source: Path, output: Path, precision: str, images: Sequence[Path]) -> Export:
     """Write the detector of the checkpoint `source` into the new folder `output`.
 
     images: int8 takes its ranges from them, and on some of them the exported detector is held against torch. Raises
-    `InputError` where the folder exists, a library is missing, or the backend has no such precision.
+    `InputError` where the folder exists or a library is missing.
     """
-    if precision not in PRECISIONS[backend]:
-        raise InputError(f"--precision {precision}: {backend} has {', '.join(PRECISIONS[backend])}")
     if output.exists():
         raise InputError(f"{output}: exists already; give another folder with --output")
     if not images:
@@ -60,10 +56,10 @@ def export(
     draft = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         draft.mkdir(parents=True)
-        _write_graphs(detector, draft, backend, precision, images)
+        _write_graphs(detector, draft, precision, images)
         shutil.copyfile(source, draft / "model.pt")
-        exported = replace(detector, model=_served(detector, draft, backend, precision))
-        told = Export(backend, precision, compare(detector, exported, images[:8]))
+        exported = replace(detector, model=_served(detector, draft, precision))
+        told = Export("openvino", precision, compare(detector, exported, images[:8]))
         (draft / "export.json").write_text(json.dumps(asdict(told), indent=1) + "\n", encoding="utf-8")
         os.replace(draft, output)
     except OSError as error:
@@ -83,7 +79,7 @@ def read_export(folder: Path) -> Export:
         raise InputError(f"{folder}: no exported detector ({path.name}: {error.strerror})") from error
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: not what `frcnn export` wrote ({error}); export again") from error
-    if told.format != FORMAT or told.precision not in PRECISIONS.get(told.backend, ()):
+    if told.format != FORMAT or (told.backend, told.precision) not in [("openvino", each) for each in PRECISIONS]:
         raise InputError(f"{path}: of another version of this toolkit; export again")
     return told
 
@@ -91,17 +87,17 @@ def read_export(folder: Path) -> Export:
 def load_export(folder: Path, detector: Detector) -> Detector:
     """The detector of `folder`; `detector` is that of its model.pt."""
     told = read_export(folder)
-    return replace(detector, model=_served(detector, folder, told.backend, told.precision))
+    return replace(detector, model=_served(detector, folder, told.precision))
 
 
-def _served(detector: Detector, folder: Path, backend: str, precision: str) -> Any:
-    trunk, head = (read_graph(backend, folder / f"{name}{SUFFIX[backend]}", precision) for name in ("trunk", "head"))
+def _served(detector: Detector, folder: Path, precision: str) -> Any:
+    trunk, head = (read_graph(folder / f"{name}{SUFFIX}", precision) for name in ("trunk", "head"))
     return with_graphs(prepare(detector.model), trunk, head)
 
 
-def _write_graphs(detector: Detector, folder: Path, backend: str, precision: str, images: Sequence[Path]) -> None:
+def _write_graphs(detector: Detector, folder: Path, precision: str, images: Sequence[Path]) -> None:
     serving = replace(detector, model=prepare(detector.model))
-    model, suffix, calibrated = serving.model, SUFFIX[backend], images if precision == "int8" else ()
+    model, calibrated = serving.model, images if precision == "int8" else ()
 
     def inputs() -> Iterator[np.ndarray]:
         return (
@@ -113,8 +109,8 @@ def _write_graphs(detector: Detector, folder: Path, backend: str, precision: str
         return (_pooled(serving, path).numpy() for path in track(calibrated, "calibrating", len(calibrated)))
 
     image = _normalised(serving, images[0])
-    write_graph(backend, TrunkGraph(model), image.contiguous(), folder / f"trunk{suffix}", inputs)
-    write_graph(backend, HeadGraph(model), _pooled(serving, images[0]), folder / f"head{suffix}", features)
+    write_graph(TrunkGraph(model), image.contiguous(), folder / f"trunk{SUFFIX}", inputs)
+    write_graph(HeadGraph(model), _pooled(serving, images[0]), folder / f"head{SUFFIX}", features)
 
 
 def _normalised(detector: Detector, path: Path) -> torch.Tensor:

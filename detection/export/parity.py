@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from detection.data.image import read_image
 from detection.geometry.boxes import iou
 from detection.predict.detector import Detector
 from detection.progress import track
+from detection.records import Detections
 
 SCORE, SAME = 0.3, 0.9
 """Detections that score at least this are compared; those of one class that overlap by this IoU are the same."""
@@ -28,7 +31,9 @@ class Parity:
     score: float
 
 
-def compare(reference: Detector, other: Detector, images: Sequence[Path]) -> Parity:
+def compare(
+    reference: Detector, other: Callable[[list[np.ndarray]], list[Detections]], images: Sequence[Path]
+) -> Parity:
     """The detections of both in each image, one image at a time."""
     expected = found = same = 0
     pixels = score = 0.0

@@ -23,8 +23,8 @@ from detection.allocator import keep_freed_memory
 from detection.config.schema import ModelConfig, RPNConfig
 from detection.errors import InputError
 from detection.experiments.report import Report
-from detection.export.backends import PRECISIONS, read_graph, write_graph
 from detection.export.graph import HeadGraph, TrunkGraph, with_graphs
+from detection.export.openvino import PRECISIONS, SUFFIX, read_graph, write_graph
 from detection.geometry.boxes import iou
 from detection.model.build import build_model
 from detection.model.faster_rcnn import FasterRCNN
@@ -87,10 +87,10 @@ def against_torchvision(data: str | None, device: str, rounds: int, keep: bool) 
         sides["mayaku"] = partial(other.to(device), [{"image": batch.images[0].float()}])
     sides |= {"toolkit": partial(model, batch), PREPARED: partial(serving, batch)}
     if device == "cpu":
-        for backend, precision in ((b, p) for b, many in PRECISIONS.items() for p in many):
-            graphs = exported(serving, batch, images, backend, precision)
+        for precision in PRECISIONS:
+            graphs = exported(serving, batch, images, precision)
             if graphs is not None:
-                sides[f"{backend} {precision}"] = partial(graphs, batch)
+                sides[f"openvino {precision}"] = partial(graphs, batch)
     else:
         sides["toolkit, compiled"] = partial(prepare(model, compiled=True), batch)
         for kind in (torch.bfloat16, torch.float16):
@@ -118,10 +118,8 @@ def _autocast(model: nn.Module, batch: Any, kind: torch.dtype, device: str) -> A
         return model(batch)
 
 
-def exported(
-    serving: FasterRCNN, batch: Batch, images: list[torch.Tensor], backend: str, precision: str
-) -> FasterRCNN | None:
-    """The prepared detector with its graphs in `backend`; None where that is not installed."""
+def exported(serving: FasterRCNN, batch: Batch, images: list[torch.Tensor], precision: str) -> FasterRCNN | None:
+    """The prepared detector with its graphs in OpenVINO; None where that is not installed."""
     items = [batch_of([image]) for image in images]
 
     def pixels() -> Iterator[np.ndarray]:
@@ -131,11 +129,11 @@ def exported(
         return (_pooled(serving, item) for item in items if precision == "int8")
 
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{name}.{'xml' if backend == 'openvino' else 'onnx'}" for name in ("trunk", "head")]
+        paths = [Path(folder) / f"{name}{SUFFIX}" for name in ("trunk", "head")]
         try:
-            write_graph(backend, TrunkGraph(serving), serving.normalise(batch).contiguous(), paths[0], pixels)
-            write_graph(backend, HeadGraph(serving), torch.from_numpy(_pooled(serving, batch)), paths[1], features)
-            trunk, head = (read_graph(backend, path, precision) for path in paths)
+            write_graph(TrunkGraph(serving), serving.normalise(batch).contiguous(), paths[0], pixels)
+            write_graph(HeadGraph(serving), torch.from_numpy(_pooled(serving, batch)), paths[1], features)
+            trunk, head = (read_graph(path, precision) for path in paths)
         except InputError as error:
             print(error)
             return None

@@ -1,0 +1,144 @@
+"""A whole detector as one function of raw images, in operators that a graph can hold.
+
+images      (B, H, W, 3) or (B, 3, H, W) uint8 RGB, of any size, all of one size
+thresholds  (K,) float32: from which score on there is a detection of each class
+boxes       (D, 4) float32 x1 y1 x2 y2 in pixels of the images; scores (D,) float32; labels (D,), image (D,) int64: of
+            all images, image by image, best first
+
+It finds what `detection.predict.detector.Detector` finds. What differs is the form: nothing is a list of images, since
+every image has as many places for proposals and detections as it may have, and empty places are marked by their score.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from detection.export.operators import PadBelow, RegionFeatures, Suppression, count_to, strongest
+from detection.export.resizing import resize
+from detection.model.roi_pool import pyramid_level
+from detection.model.roi_stage import ROI_CODER
+from detection.predict.detector import Detector
+from detection.predict.prepare import prepare
+
+LOW = -1e30
+"""Logit of a place without a proposal."""
+OUTPUTS = ("boxes", "scores", "labels", "image")
+
+
+class WholeDetector(nn.Module):
+    """The detector from pixels to detections. nchw: how images lie."""
+
+    def __init__(self, detector: Detector, nchw: bool = False) -> None:
+        super().__init__()
+        model = prepare(detector.model)
+        self.trunk, self.neck = model, model.has_neck
+        self.head = detector.model.roi_stage.head.eval()
+        self.predictor = model.roi_stage.predictor
+        self.context, self.pooler = model.roi_stage.context, model.roi_stage.pooler
+        self.limits, self.proposals = model.roi_stage.limits, model.test_limits
+        self.selector, self.anchors = model.selector, model.rpn.anchors
+        self.short_side, self.long_side, self.nchw = detector.short_side, detector.long_side, nchw
+
+    def forward(self, images: Tensor, thresholds: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        planes = images if self.nchw else images.permute(0, 3, 1, 2)
+        original = torch._shape_as_tensor(planes)[2:]
+        size = self._size(original)
+        x = (resize(planes, size) - self.trunk.pixel_mean) / self.trunk.pixel_std
+        x = PadBelow.apply(x, torch.remainder(-size, self.trunk.size_multiple))
+        maps = self.trunk.trunk(x)
+        limits = torch.stack([size[1], size[0], size[1], size[0]]).float()  # of x1 y1 x2 y2
+        boxes, there = self._propose(maps, limits)
+        scores, found = self._classify(maps, boxes, there, limits)
+        ratio = original.float() / size.float()
+        scale = torch.stack([ratio[1], ratio[0], ratio[1], ratio[0]])
+        edges = torch.stack([original[1], original[0], original[1], original[0]]).float()
+        return self._select(scores, found, thresholds, scale, edges)
+
+    def _size(self, original: Tensor) -> Tensor:
+        """`resize_size` of (H, W) int64."""
+        sides = original.double()
+        wanted = sides * (self.short_side / sides.amin(0, keepdim=True))
+        wanted = wanted * torch.clamp(self.long_side / wanted.amax(0, keepdim=True), max=1.0)
+        return torch.floor(wanted + 0.5).clamp(min=1.0).long()
+
+    def _propose(self, maps: list[Tensor], limits: Tensor) -> tuple[Tensor, Tensor]:
+        """Proposals of each image, best first, in P places: boxes (B, P, 4), and whether a place is taken (B, P)."""
+        logits, deltas = self.trunk.rpn.head(maps)
+        boxes, scores, levels = [], [], []
+        for level, (x, logit, delta) in enumerate(zip(maps, logits, deltas)):
+            top, rows = strongest(logit, self.proposals.before)
+            anchors = self._anchors(level, x)[rows]
+            boxes.append(self.selector.coder.decode(delta.gather(1, rows[..., None].expand(-1, -1, 4)), anchors))
+            scores.append(top)
+            levels.append(torch.full_like(rows[0], level))
+        box, score, level_of = _clipped(torch.cat(boxes, 1), limits), torch.cat(scores, 1), torch.cat(levels)
+        sides = box[..., 2:] - box[..., :2]
+        score = torch.where((sides > self.selector.min_side).all(-1), score, LOW)
+        own = level_of[None] == torch.arange(len(maps))[:, None]  # (L, N)
+        kept = Suppression.apply(box, torch.where(own, score[:, None], LOW), self.selector.nms, torch.tensor([LOW / 2]))
+        taken = torch.zeros_like(score).index_put((kept[:, 0], kept[:, 2]), torch.ones_like(kept[:, 0]).float())
+        best, rows = strongest(torch.where(taken > 0, score, LOW), self.proposals.after)
+        return box.gather(1, rows[..., None].expand(-1, -1, 4)), best > LOW / 2
+
+    def _anchors(self, level: int, x: Tensor) -> Tensor:
+        """(H*W*A, 4), as `AnchorGenerator` has them."""
+        shape, stride = torch._shape_as_tensor(x)[2:], self.anchors.strides[level]
+        ys, xs = ((count_to(side) + self.anchors.offset).float() * stride for side in (shape[0], shape[1]))
+        y, x = torch.meshgrid(ys, xs, indexing="ij")
+        shifts = torch.stack([x, y, x, y], -1)
+        return (shifts[:, :, None] + getattr(self.anchors, f"cells{level}")).reshape(-1, 4)
+
+    def _classify(self, maps: list[Tensor], boxes: Tensor, there: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
+        """scores (B, K, P), -1 in empty places, and boxes (B, K or 1, P, 4)."""
+        images, places = boxes.shape[0], boxes.shape[1]
+        number = torch.arange(images)[:, None].expand(images, places).reshape(-1)
+        regions = boxes.reshape(-1, 4)
+        feature = self.head(self._pooled(maps, regions, number))
+        if self.context:
+            whole = torch.cat([torch.zeros(2), limits[2:]]).expand(images, 4)
+            around = self.head(self._pooled(maps, whole, torch.arange(images)))
+            feature = torch.cat([feature, around[number]], 1)
+        logits, deltas = self.predictor(feature)
+        scores = logits.softmax(1)[:, :-1].reshape(images, places, -1).permute(0, 2, 1)
+        found = _clipped(ROI_CODER.decode(deltas, regions[:, None]), limits)  # (R, K or 1, 4)
+        found = found.reshape(images, places, -1, 4).permute(0, 2, 1, 3)
+        sides = found[..., 2:] - found[..., :2]
+        return torch.where(there[:, None] & (sides > 0).all(-1), scores, -1.0), found
+
+    def _pooled(self, maps: list[Tensor], boxes: Tensor, image: Tensor) -> Tensor:
+        pooler, maps = self.pooler, maps[:-1] if self.neck else maps
+        how = pooler.kind, pooler.size
+        if len(maps) == 1:
+            return RegionFeatures.apply(maps[0], boxes, image, *how, pooler.strides[0], pooler.sampling_ratio)
+        level = pyramid_level(boxes, 2, 1 + len(maps))
+        rows = [(level == k).nonzero().squeeze(1) for k in range(len(maps))]
+        parts = [
+            RegionFeatures.apply(x, boxes[own], image[own], *how, stride, pooler.sampling_ratio)
+            for x, own, stride in zip(maps, rows, pooler.strides)
+        ]
+        order = torch.cat(rows)
+        places = torch.zeros_like(order).index_put((order,), torch.arange(order.shape[0]))
+        return torch.cat(parts)[places]
+
+    def _select(
+        self, scores: Tensor, boxes: Tensor, thresholds: Tensor, scale: Tensor, edges: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The detections of all images, in pixels of these."""
+        images, classes, places = scores.shape[0], scores.shape[1], scores.shape[2]
+        boxes = boxes.expand(images, classes, places, 4)  # classes may share theirs
+        least = thresholds.amin(0, keepdim=True)
+        alone = scores.reshape(-1, 1, places)  # each class of each image is a group
+        kept = Suppression.apply(boxes.reshape(-1, places, 4), alone, self.limits.nms, least)
+        ones = torch.ones_like(kept[:, 0]).float()
+        taken = torch.zeros_like(scores).reshape(-1, places).index_put((kept[:, 0], kept[:, 2]), ones)
+        score = torch.where(taken.reshape(images, -1) > 0, scores.reshape(images, -1), -1.0)
+        best, rows = strongest(score, self.limits.count)
+        labels = torch.div(rows, places, rounding_mode="floor")
+        found = boxes.reshape(images, -1, 4).gather(1, rows[..., None].expand(-1, -1, 4))
+        image, place = (best > thresholds[labels]).nonzero(as_tuple=True)
+        return _clipped(found[image, place] * scale, edges), best[image, place], labels[image, place], image
+
+
+def _clipped(boxes: Tensor, limits: Tensor) -> Tensor:
+    return torch.minimum(boxes.clamp(min=0.0), limits)
