@@ -78,6 +78,7 @@ def test_a_phone_and_the_dark(browser, report):
 def test_it_asks_no_network_and_hostile_names_are_text(browser, report):
     browser.get_log("browser"), browser.get_log("performance")
     browser.get(report[0].as_uri())
+    assert browser.execute_script("return performance.getEntriesByType('navigation')[0].loadEventEnd") < 2000
     assert browser.get_log("browser") == []
     asked = [
         entry["message"] for entry in browser.get_log("performance") if "Network.requestWillBeSent" in entry["message"]
