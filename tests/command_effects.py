@@ -53,6 +53,8 @@ EFFECTS = {
         "--scales": more(EVALUATE, "--scales 48 96", shows=PREDICTED),
         "--flip": more(EVALUATE, "--flip", shows=PREDICTED),
         "--suppression": more(f"{EVALUATE} --nms=0.1", "--suppression=soft", shows=PREDICTED),
+        "--tile": more(EVALUATE, "--tile=48", shows=PREDICTED),
+        "--overlap": more(f"{EVALUATE} --tile=40", "--overlap=0.5", shows=PREDICTED),
         "--nms": more(EVALUATE, "--nms=0.1", shows=PREDICTED),
         "--predictions": more("--data={data}", "--predictions={run}/predictions.json", shows="status"),
         "--data": more(EVALUATE, "--data={other}", shows=PREDICTED),
@@ -100,6 +102,8 @@ EFFECTS = {
         "--resume": Other("--output={done} " + PREDICT, PREDICT + " --resume --output={done}", "told"),
         "--no-pictures": more(PREDICT, "--no-pictures", shows="names"),
         "--json": more(PREDICT, "--json", shows="told"),
+        "--tile": more(PREDICT, "--tile=48", shows=PREDICTED),
+        "--overlap": more(f"{PREDICT} --tile=40", "--overlap=0.5", shows=PREDICTED),
     },
     "compare": {
         "runs": Other(COMPARE, COMPARE.replace("{second}", ""), "compare.md"),

@@ -14,12 +14,15 @@ from detection.cli.arguments import Parser, add_format, at_least, refuse_unused
 from detection.cli.testing import (
     add_running,
     add_testing,
+    add_tiles,
     improve,
     improves,
+    in_tiles,
     load_detectors,
     size_text,
     tell_of_compilation,
     tell_of_trained_images,
+    with_data,
 )
 from detection.counted import counted
 from detection.errors import InputError
@@ -56,7 +59,7 @@ def main(arguments: list[str]) -> int:
     if args.predictions is not None:
         if improves(args):
             raise InputError("--predictions: improvements at test time need a model; give --checkpoint FILE instead")
-        unused = "batch size report device processes precision grey_bits compiled workers"
+        unused = "batch size tile overlap report device processes precision grey_bits compiled workers"
         refuse_unused(parser, args, unused, "on --predictions, which have no model")
     with answering(args.json) as answer:
         return _checkpoint(args, arguments, answer) if args.checkpoint else _predictions(args, answer)
@@ -65,6 +68,7 @@ def main(arguments: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser("frcnn evaluate", DESCRIPTION)
     add_testing(parser)
+    add_tiles(parser)
     parser.add_argument("--predictions", type=Path, help="JSON in COCO's result format")
     parser.add_argument("--data", help="dataset: a folder or annotation file, or `shapes`")
     parser.add_argument("--split", help="split of it; default the validation split")
@@ -103,7 +107,7 @@ def _predictions(args: argparse.Namespace, answer: Answer) -> int:
     from detection.evaluation.report import to_json
     from detection.loading.datasets import find_data
 
-    config = _with_data(Config(), args)
+    config = with_data(Config(), args)
     split = args.split
     source = find_data(config)
     if split is None:
@@ -145,7 +149,7 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str], answer: Answer) 
         if args.grey_bits:
             detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
             config = replace(config, input=replace(config.input, grey_bits=args.grey_bits))
-        config = _with_data(config, args)
+        config = with_data(config, args)
         split = args.split or config.dataset.val or "val"
         index, notes = load_split(config, split, detectors[0].class_names)
         if args.output:
@@ -154,10 +158,10 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str], answer: Answer) 
             tell_of_trained_images(args.checkpoint, index)
         with in_precision(args.precision, device):
             first = detectors[0]
-            if isinstance(first, Detector) and not improves(args):
+            if isinstance(first, Detector) and not improves(args) and not args.tile:
                 run = _plain(first, index, config, args)
             else:
-                run = _one_by_one(improve(detectors, args) if improves(args) else first, index, args)
+                run = _one_by_one(in_tiles(improve(detectors, args) if improves(args) else first, args), index, args)
         if parallel.rank() == 0:
             for note in notes:
                 print(note)
@@ -246,17 +250,6 @@ def _one_by_one(detector: Any, index: AnnotationIndex, args: argparse.Namespace)
 def limit_of(args: argparse.Namespace) -> int:
     """Detections an image and class that count; COCO's 100 unless another is asked for."""
     return args.max_detections or 100
-
-
-def _with_data(config: Any, args: argparse.Namespace) -> Any:
-    """The config with what the command line says of the data."""
-    dataset = replace(
-        config.dataset,
-        format=args.format or ("auto" if args.data else config.dataset.format),
-        images=args.images or (None if args.data else config.dataset.images),
-        invalid=args.invalid or config.dataset.invalid,
-    )
-    return replace(config, data=args.data or config.data, dataset=dataset)
 
 
 def _scores(

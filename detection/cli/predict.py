@@ -14,8 +14,10 @@ from detection.cli.testing import (
     IMPROVEMENTS,
     add_running,
     add_testing,
+    add_tiles,
     improve,
     improves,
+    in_tiles,
     load_detectors,
     size_text,
     tell_of_compilation,
@@ -26,9 +28,7 @@ from detection.progress import track
 if TYPE_CHECKING:
     import torch
 
-    from detection.api.load import AnyDetector
     from detection.predict.bulk import Done
-    from detection.predict.improved import ImprovedDetector
     from detection.predict.stream import Decoded
     from detection.records import Detections
 
@@ -93,7 +93,7 @@ def _run(args: argparse.Namespace, answer: Answer) -> None:
         parallel.stop()
 
 
-def _detector(args: argparse.Namespace, device: torch.device) -> AnyDetector | ImprovedDetector:
+def _detector(args: argparse.Namespace, device: torch.device) -> Any:
     from detection import parallel
 
     detectors, _ = load_detectors(args, device)
@@ -110,12 +110,23 @@ def _detector(args: argparse.Namespace, device: torch.device) -> AnyDetector | I
     if args.grey_bits:
         detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
     detectors = [d.served(args.compiled) for d in detectors]
-    return improve(detectors, args) if improves(args) else detectors[0]
+    return in_tiles(improve(detectors, args) if improves(args) else detectors[0], args)
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """What decides which detections an image has."""
-    names = ("score", "size", "batch", "invalid", "precision", "compiled", "grey_bits", *IMPROVEMENTS)
+    names = (
+        "score",
+        "size",
+        "batch",
+        "invalid",
+        "precision",
+        "compiled",
+        "grey_bits",
+        "tile",
+        "overlap",
+        *IMPROVEMENTS,
+    )
     return {"checkpoint": list(map(_known_as, args.checkpoint)), **{name: getattr(args, name) for name in names}}
 
 
@@ -200,6 +211,7 @@ def _parser() -> Parser:
     parser = Parser("frcnn predict", DESCRIPTION)
     parser.add_argument("images", nargs="+", help="image files, folders, or globs in quotes")
     add_testing(parser, required=True)
+    add_tiles(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/predict"), help="folder to write into")
     parser.add_argument(
         "--score", type=share, help=f"lowest score of a detection; default as `frcnn threshold` chose, else {SCORE}"

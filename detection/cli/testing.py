@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ IMPROVEMENTS: dict[str, Any] = {
 }
 """The options and their values where nobody asks for anything."""
 
+
+LARGEST_OVERLAP = 0.8
 
 COMPILING = (
     "compiling the network, at the first image and once or twice more where sizes change much: about half a minute each"
@@ -64,6 +67,27 @@ def add_testing(parser: argparse.ArgumentParser, required: bool = False) -> None
     add("--flip", action="store_true", help="detect in the mirrored image too")
     add("--suppression", choices=["nms", "soft", "wbf"], default="nms", help="NMS, Soft-NMS or weighted box fusion")
     add("--nms", type=share, help="IoU of the suppression; default the model's own, 0.3 with --refine")
+
+
+def add_tiles(parser: argparse.ArgumentParser) -> None:
+    tile = "look at tiles of this side, and at the whole image: for small objects in large images"
+    parser.add_argument("--tile", type=at_least(32), metavar="PIXELS", help=tile)
+    overlap = "what neighbouring tiles share of their side, more than an object takes; default 0.2"
+    parser.add_argument("--overlap", type=share, help=overlap)
+
+
+def in_tiles(detector: Any, args: argparse.Namespace) -> Any:
+    """The detector, over tiles where they are asked for. Raises `InputError` for an overlap that is none."""
+    from detection.predict.tiles import TiledDetector
+
+    if args.tile is None:
+        if args.overlap is not None:
+            raise InputError("--overlap: has no effect without --tile PIXELS; leave it out")
+        return detector
+    overlap = 0.2 if args.overlap is None else args.overlap
+    if overlap > LARGEST_OVERLAP:
+        raise InputError(f"--overlap {overlap:g}: tiles must move on; give at most {LARGEST_OVERLAP:g}")
+    return TiledDetector(detector, args.tile, overlap, args.nms or 0.5)
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
@@ -138,3 +162,14 @@ def tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> N
                 f"warning: {path} was trained on {seen} of these {counted(len(known), 'image')}, "
                 "so the numbers are too good"
             )
+
+
+def with_data(config: Any, args: argparse.Namespace) -> Any:
+    """The config with what the command line says of the data."""
+    dataset = replace(
+        config.dataset,
+        format=args.format or ("auto" if args.data else config.dataset.format),
+        images=args.images or (None if args.data else config.dataset.images),
+        invalid=args.invalid or config.dataset.invalid,
+    )
+    return replace(config, data=args.data or config.data, dataset=dataset)

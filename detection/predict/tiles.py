@@ -1,0 +1,134 @@
+"""Large images in tiles, for objects that would vanish if the whole image were shrunk to the network's input.
+
+A tile that cuts through an object shows a part of it. Neighbouring tiles overlap, so that an object smaller than the
+overlap is whole in one of them; larger ones are found in the whole image, which is looked at too. What is found at a
+cut gives way to what was found whole (as SAHI's matching by the smaller area does, Akyon et al. 2022, but for parts
+alone: a small object on a large one is no part of it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torchvision.ops import batched_nms
+
+from detection.geometry.boxes import area, clip, intersection
+from detection.records import Detections, Size
+
+AT_CUT = 2.0
+"""Pixels from a cut within which a box ends there."""
+PART = 0.5
+"""Share of a part's area that a box must cover to be the whole of it."""
+
+Place = tuple[int, int, int, int]
+"""x1 y1 x2 y2 of a tile in the image."""
+
+
+def tile_places(size: Size, tile: int, overlap: float) -> list[Place]:
+    """Tiles of `tile` pixels a side that cover an image of `size`, of which neighbours share at least `overlap` of
+    their side; smaller where the image is."""
+    height, width = size
+    return [
+        (x, y, min(x + tile, width), min(y + tile, height))
+        for y in _starts(height, tile, overlap)
+        for x in _starts(width, tile, overlap)
+    ]
+
+
+def _starts(side: int, tile: int, overlap: float) -> list[int]:
+    if side <= tile:
+        return [0]
+    steps = -(-(side - tile) // max(int(tile * (1 - overlap)), 1))
+    return [round(k * (side - tile) / steps) for k in range(steps + 1)]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """An image cut up: what the detector takes of each tile, and where it lies."""
+
+    inputs: list[Any]
+    places: list[Place]
+    size: Size
+
+
+@dataclass(frozen=True)
+class TiledDetector:
+    """A detector that looks at tiles of an image, and at the whole of it.
+
+    detector: whatever has `prepare` and `detect`; tile: side in pixels of the image; overlap: share of it; nms: IoU
+    above which the weaker of two detections of a class is dropped.
+    """
+
+    detector: Any
+    tile: int
+    overlap: float
+    nms: float = 0.5
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.detector.class_names
+
+    @property
+    def grey_bits(self) -> int:
+        return self.detector.grey_bits
+
+    @property
+    def device(self) -> torch.device:
+        return self.detector.device
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        return self.detect([self.prepare(image) for image in images])
+
+    def prepare(self, image: np.ndarray) -> Tiles:
+        size = (image.shape[0], image.shape[1])
+        places = tile_places(size, self.tile, self.overlap)
+        if len(places) > 1:
+            places.append((0, 0, size[1], size[0]))
+        crops = (np.ascontiguousarray(image[y1:y2, x1:x2]) for x1, y1, x2, y2 in places)
+        return Tiles([self.detector.prepare(crop) for crop in crops], places, size)
+
+    def detect(self, images: Sequence[Tiles]) -> list[Detections]:
+        """Tile by tile, so that memory does not grow with the image."""
+        return [self._one(image) for image in images]
+
+    def _one(self, image: Tiles) -> Detections:
+        boxes, scores, labels, cut = [], [], [], []
+        for given, place in zip(image.inputs, image.places):
+            found = self.detector.detect([given])[0]
+            shift = found.boxes.new_tensor([place[0], place[1], place[0], place[1]])
+            boxes.append(found.boxes + shift)
+            scores.append(found.scores)
+            labels.append(found.labels)
+            cut.append(ends_at_cut(boxes[-1], place, image.size))
+        together = Detections(torch.cat(boxes), torch.cat(scores), torch.cat(labels), image.size)
+        return merged(together, torch.cat(cut), self.nms) if len(image.places) > 1 else together
+
+
+def ends_at_cut(boxes: torch.Tensor, place: Place, size: Size) -> torch.Tensor:
+    """(N,) bool: boxes that end where the tile does and the image does not."""
+    x1, y1, x2, y2 = place
+    inner = [x1 > 0, y1 > 0, x2 < size[1], y2 < size[0]]
+    near = (boxes - boxes.new_tensor([x1, y1, x2, y2])).abs() <= AT_CUT
+    return (near & torch.tensor(inner)).any(1)
+
+
+def merged(found: Detections, cut: torch.Tensor, nms: float) -> Detections:
+    """Best first, without doubles: of a class, what overlaps a better one by an IoU above `nms`, and parts (`cut`) of
+    which another box covers `PART`. What is whole counts before what is a part, whatever they score."""
+    boxes, alive = clip(found.boxes, found.size), torch.zeros_like(cut)
+    whole = (~cut).nonzero().squeeze(1)
+    alive[whole[batched_nms(boxes[whole].double(), found.scores[whole].double(), found.labels[whole], nms)]] = True
+    areas = area(boxes)
+    parts = cut.nonzero().squeeze(1)
+    for k in parts[found.scores[parts].argsort(descending=True, stable=True)].tolist():
+        rivals = (alive & (found.labels == found.labels[k])).nonzero().squeeze(1)
+        own = intersection(boxes[k : k + 1], boxes[rivals])[0]
+        union = areas[k] + areas[rivals] - own
+        alive[k] = not bool(((own > nms * union) | (own > PART * areas[k])).any())
+    rows = alive.nonzero().squeeze(1)
+    rows = rows[found.scores[rows].argsort(descending=True, stable=True)]
+    return Detections(boxes[rows], found.scores[rows], found.labels[rows], found.size)
