@@ -104,6 +104,10 @@ EFFECTS = {
         "--json": more(PREDICT, "--json", shows="told"),
         "--tile": more(PREDICT, "--tile=48", shows=PREDICTED),
         "--overlap": more(f"{PREDICT} --tile=40", "--overlap=0.5", shows=PREDICTED),
+        "--save": more(PREDICT, "--save coco", shows="names"),
+        "--crops": more(PREDICT, "--crops", shows="names"),
+        "--classes": more(PREDICT, "--classes=star", shows=PREDICTED),
+        "--every": more(PREDICT, "--every=2", shows="status"),
     },
     "compare": {
         "runs": Other(COMPARE, COMPARE.replace("{second}", ""), "compare.md"),

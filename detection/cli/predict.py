@@ -23,6 +23,7 @@ from detection.cli.testing import (
     tell_of_compilation,
 )
 from detection.counted import counted
+from detection.errors import InputError
 from detection.progress import track
 
 if TYPE_CHECKING:
@@ -37,11 +38,19 @@ pixels of the original image, upright by its EXIF orientation, and a picture of 
 Several checkpoints of the same classes are an ensemble. Under torchrun every process takes its share of the images.
 An interrupted prediction is resumed with --resume."""
 
+SOURCES = """image files, folders, globs in quotes, addresses (http, s3), .txt files with a name a line, - for names on
+the standard input; or videos, cameras by their number, streams (rtsp)"""
+
+FORMS = ("coco", "csv", "yolo", "voc", "labelme")
+
 SCORE = 0.5
 """Least score of a detection where neither --score nor the checkpoint says one."""
 
 DECODERS = 4
 """Threads that decode images, at most, unless more are asked for."""
+
+NEVER = 2.0
+"""A score that nothing reaches."""
 
 NOTABLE_WAIT = 0.2
 """Share of the time that a network may wait for images before it is told."""
@@ -66,7 +75,13 @@ def _run(args: argparse.Namespace, answer: Answer) -> None:
     from detection.files.outputs import refuse_overwriting
     from detection.predict.bulk import Done, batches_of
     from detection.predict.collect import collect_images, picture_names
+    from detection.predict.video import is_video
 
+    if any(map(is_video, args.images)):
+        answer(_videos(args))
+        return
+    if args.every != 1:
+        raise InputError("--every: has no effect on images; leave it out")
     collected = collect_images(args.images)
     images = collected.images
     pictures = dict(zip(images, picture_names(images)))
@@ -85,12 +100,25 @@ def _run(args: argparse.Namespace, answer: Answer) -> None:
                 _tell(len(images), discarded, sum(len(batches[i]) for i in left), collected.left_out)
             _predict(args, detector, [batches[i] for i in left[parallel.rank() :: parallel.world()]], pictures)
             parallel.gather(None)  # nobody merges before all have written
-            parallel.on_first(lambda: answer(_finish(args.output, done, batches, images)))
+            parallel.on_first(lambda: answer(_finish(args, done, batches, pictures, detector.class_names)))
         finally:
             if lock:
                 lock.release()
     finally:
         parallel.stop()
+
+
+def _videos(args: argparse.Namespace) -> dict[str, Any]:
+    from detection import parallel
+    from detection.cli.predict_video import predict_videos
+    from detection.files.outputs import claim_output
+
+    images_alone = {"resume": False, "batch": 1, "save": [], "crops": False, "processes": 1}
+    for name, plain in images_alone.items():
+        if getattr(args, name) != plain:
+            raise InputError(f"--{name}: has no effect on videos; leave it out")
+    claim_output(args.output)
+    return predict_videos(args, _detector(args, parallel.choose_device(args.device)))
 
 
 def _detector(args: argparse.Namespace, device: torch.device) -> Any:
@@ -105,12 +133,24 @@ def _detector(args: argparse.Namespace, device: torch.device) -> Any:
         args.score = list(detectors[0].thresholds or [SCORE] * len(detectors[0].class_names))
     elif detectors[0].thresholds and parallel.rank() == 0:
         print(f"--score {args.score:g}: in place of the thresholds of {args.checkpoint[0]}")
+    if args.classes:
+        args.score = _of_classes(args, detectors[0].class_names)
     least = min(args.score) if isinstance(args.score, list) else args.score
     detectors = [d.finding(least) for d in detectors]  # below its own threshold too
     if args.grey_bits:
         detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
     detectors = [d.served(args.compiled) for d in detectors]
     return in_tiles(improve(detectors, args) if improves(args) else detectors[0], args)
+
+
+def _of_classes(args: argparse.Namespace, names: tuple[str, ...]) -> list[float]:
+    """The scores from which on detections count, with those of other classes beyond reach."""
+    wanted = [name.strip() for name in args.classes.split(",")]
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        raise InputError(f"--classes: there is no class {unknown[0]!r}; there are {', '.join(names)}")
+    scores = args.score if isinstance(args.score, list) else [args.score] * len(names)
+    return [score if name in wanted else NEVER for name, score in zip(names, scores)]
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -144,7 +184,7 @@ def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]],
     """Detect in this process's batches; each is written down when its pictures are."""
     from detection import parallel
     from detection.predict.bulk import Writer
-    from detection.predict.output import to_records
+    from detection.predict.output import save_crops, to_records
     from detection.predict.prepare import in_precision
     from detection.predict.stream import Decoder, Finisher
 
@@ -157,6 +197,8 @@ def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]],
             records.append(to_records(str(path), some, detector.class_names))
             if not args.no_pictures:
                 _draw(args.output / names[path], pixels, some, detector.class_names)
+            if args.crops:
+                save_crops(args.output / "crops", Path(names[path]).stem, pixels, some, detector.class_names)
         writer.write(batch.paths, records, batch.skipped)
 
     with (
@@ -186,7 +228,6 @@ def _tell(images: int, discarded: int, left: int, left_out: list[Path]) -> None:
 def _tell_of_dark_images(paths: list[Path]) -> None:
     """Say where 16-bit files hold fewer bits, so that they were looked at nearly black."""
     from detection.data.image import bits_in_use
-    from detection.errors import InputError
 
     for path in paths:
         try:
@@ -198,10 +239,22 @@ def _tell_of_dark_images(paths: list[Path]) -> None:
             return
 
 
-def _finish(folder: Path, done: Done, batches: list[list[Path]], images: list[Path]) -> dict[str, Any]:
-    records, skipped = done.merge(batches, images)
+def _finish(
+    args: argparse.Namespace,
+    done: Done,
+    batches: list[list[Path]],
+    pictures: dict[Path, str],
+    class_names: tuple[str, ...],
+) -> dict[str, Any]:
+    from detection.predict.formats import write_forms
+
+    records, skipped = done.merge(batches, list(pictures))
     count = sum(len(record["detections"]) for record in records)
-    print(f"{counted(count, 'detection')} in {counted(len(records), 'image')}: {folder / 'predictions.json'}")
+    print(f"{counted(count, 'detection')} in {counted(len(records), 'image')}: {args.output / 'predictions.json'}")
+    names = {str(path): Path(picture).stem for path, picture in pictures.items()}
+    for form, files in write_forms(args.output, args.save, records, names, class_names).items():
+        where = str(files[0]) if len(files) == 1 else f"{counted(len(files), 'file')} in {files[0].parent}"
+        print(f"{form}: {where}")
     if skipped:
         print(f"skipped {counted(len(skipped), 'image')}; the first: {skipped[0]}")
     return {"images": records, "skipped": [str(each) for each in skipped]}
@@ -209,7 +262,7 @@ def _finish(folder: Path, done: Done, batches: list[list[Path]], images: list[Pa
 
 def _parser() -> Parser:
     parser = Parser("frcnn predict", DESCRIPTION)
-    parser.add_argument("images", nargs="+", help="image files, folders, or globs in quotes")
+    parser.add_argument("images", nargs="+", help=SOURCES)
     add_testing(parser, required=True)
     add_tiles(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/predict"), help="folder to write into")
@@ -226,7 +279,12 @@ def _parser() -> Parser:
         "--invalid", choices=["error", "skip"], default="error", help="unreadable images: stop, or skip"
     )
     parser.add_argument("--resume", action="store_true", help="resume the prediction that was interrupted in --output")
-    parser.add_argument("--no-pictures", action="store_true", help="write only the JSON")
+    parser.add_argument("--no-pictures", action="store_true", help="draw nothing")
+    save = f"also as labels to correct, or as a table: {', '.join(FORMS)}"
+    parser.add_argument("--save", nargs="+", choices=FORMS, default=[], metavar="FORM", help=save)
+    parser.add_argument("--crops", action="store_true", help="also each detection as a picture, in crops/CLASS")
+    parser.add_argument("--classes", metavar="A,B", help="these classes alone")
+    parser.add_argument("--every", type=at_least(1), default=1, metavar="N", help="of a video each Nth frame")
     add_json(parser)
     return parser
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from detection.data.image import EXTENSIONS
+from detection.data.remote import is_remote, local_copy
+from detection.data.shapes import default_cache
 from detection.errors import InputError
 from detection.files.atomic import LONGEST_NAME
 from detection.files.outputs import files_below, in_output
@@ -25,15 +28,16 @@ class Collected:
 
 
 def collect_images(names: Sequence[str]) -> Collected:
-    """Image files in the order named, each once; folders give their images in order of name, subfolders included.
+    """Image files in the order named, each once; folders give their images in order of name, subfolders included; what
+    lies at an address is copied into the cache.
 
     Folders of results are left out of the search of another folder, since pictures with boxes on them are no input.
     Raises `InputError` for a name that is nothing, and for a folder or glob without images.
     """
     found: dict[Path, None] = {}
     left_out: list[Path] = []
-    for name in names:
-        path = Path(name)
+    for name in _named(names):
+        path = local_copy(name, default_cache()) if is_remote(name) else Path(name)
         if path.is_dir():
             images = sorted(p for p in files_below(path, left_out) if _is_image(p) and p.is_file())
         elif path.is_file():
@@ -49,6 +53,22 @@ def collect_images(names: Sequence[str]) -> Collected:
             raise InputError(f"{name}: no such image, folder or glob with images{but} ({kinds})")
         found.update(dict.fromkeys(images))
     return Collected(list(found), left_out)
+
+
+def _named(names: Sequence[str]) -> Iterator[str]:
+    """The names, those in lists among them: a .txt file, or the standard input for -, has a name a line."""
+    for name in names:
+        if name == "-":
+            lines = sys.stdin.read().splitlines()
+        elif name.lower().endswith(".txt") and Path(name).is_file():
+            lines = Path(name).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        else:
+            yield name
+            continue
+        listed = [line.strip() for line in lines if line.strip()]
+        if not listed:
+            raise InputError(f"{name}: lists no image")
+        yield from listed
 
 
 def _is_image(path: Path) -> bool:

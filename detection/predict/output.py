@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,3 +66,15 @@ def save_picture(path: Path | str, picture: np.ndarray) -> None:
     options: dict[str, Any] = {"quality": 92, "subsampling": 0} if name == "JPEG" else {}
     Image.fromarray(picture).save(memory, format=name, **options)
     write_atomically(path, memory.getvalue())
+
+
+def save_crops(folder: Path, name: str, image: np.ndarray, detections: Detections, class_names: Sequence[str]) -> None:
+    """Each detection of an (H, W, 3) uint8 image as `folder/CLASS/NAME_k.jpg`, k its rank from 1."""
+    height, width = image.shape[:2]
+    for k, (box, label) in enumerate(zip(detections.boxes.tolist(), detections.labels.tolist()), start=1):
+        x1, y1 = max(int(box[0]), 0), max(int(box[1]), 0)
+        x2, y2 = min(math.ceil(box[2]), width), min(math.ceil(box[3]), height)
+        if x2 > x1 and y2 > y1:
+            place = folder / (re.sub(r"[^\w\- ]", "_", class_names[label]) or "_")
+            place.mkdir(parents=True, exist_ok=True)
+            save_picture(place / f"{name}_{k}.jpg", np.ascontiguousarray(image[y1:y2, x1:x2]))
