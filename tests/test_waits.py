@@ -56,7 +56,7 @@ def steps_of(gpu, model, batches, **changes) -> Loop:
     settings |= {"log_every": 100, "evaluate_every": 100, "checkpoint_every": 100, "metric": "AP", "patience": None}
     optimizer = build_optimizer(model, 0.01, 0.9, 1e-4, 0.0, 0.0)
     state = TrainingState(model, optimizer, LearningRate(0.01, Length(100)))
-    objective = DetectionObjective(None, gpu.device)
+    objective = DetectionObjective(None, gpu.device, NAMES)
     loop = Loop(state, objective, LoopSettings(**settings | changes), lambda name, state: None, Callback())
     for batch in batches:
         gpu.forget()

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import re
+import threading
 from pathlib import Path
 
 from detection.errors import InputError
@@ -86,11 +87,12 @@ def cannot_write(path: Path, error: OSError) -> InputError:
 
 def _temporary(path: Path) -> Path:
     # Beside the target, since a rename is atomic only within one file system; named by process, so that two runs that
-    # write the same file do not write into one another. A name that fills what file systems allow has no room for more.
+    # write the same file do not write into one another, and by thread, as two jobs of one experiment may. A name that
+    # fills what file systems allow has no room for more.
     name = path.name
-    if len(os.fsencode(name)) > LONGEST_NAME - 30:
+    if len(os.fsencode(name)) > LONGEST_NAME - 40:
         name = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
-    return path.with_name(f".{name}.{os.getpid()}.tmp")
+    return path.with_name(f".{name}.{threading.get_native_id()}.{os.getpid()}.tmp")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,15 @@ def test_names_as_long_as_a_file_system_allows_are_written(tmp_path):
     long = [Path(f"{folder}/{'ä' * 125}.jpg") for folder in ("a", "b")]
     names = picture_names(long)
     assert len(set(names)) == 2 and all(len(os.fsencode(name)) <= 255 for name in names)
+
+
+def test_threads_that_write_one_file_do_not_write_into_one_another(tmp_path):
+    """As jobs of an experiment do that are finished at the same time."""
+    contents = [bytes([k]) * 100_000 for k in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in pool.map(lambda k: write_atomically(tmp_path / "file", contents[k % 4]), range(200)):
+            pass
+    assert (tmp_path / "file").read_bytes() in contents and [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_run_is_not_trained_into_a_folder_of_other_things(tiny, shapes, tmp_path, capsys):
