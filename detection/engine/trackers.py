@@ -146,7 +146,11 @@ class ClearML(Tracker):
 
     def begin(self, known: str | None) -> str:
         import clearml
+        from clearml.config import config_obj
 
+        # ClearML would fork this process, whose threads it then lacks, to report; and where the fork meets the git that
+        # another of its threads starts, the end of the run waits five minutes.
+        config_obj.set_overrides({"sdk": {"development": {"report_use_subprocess": False}}})
         self._task: Any = clearml.Task.init(
             project_name=PROJECT,
             task_name=self.folder.name,
