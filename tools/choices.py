@@ -90,7 +90,7 @@ def _choices(name: str, path: str, args: Any, command: list[str]) -> None:
     for seed in range(args.seeds):
         for row, options in rows.items():
             words = [option.format(half=half) for option in options]
-            folder = args.output / name / row.replace(" ", "_") / str(seed)
+            folder = _kept(args, name) / row.replace(" ", "_") / str(seed)
             common = [
                 f"--data={path}",
                 f"--weights={args.weights}",
@@ -111,15 +111,23 @@ def _against(name: str, path: str, args: Any, command: list[str]) -> None:
     plain = ONCE[:1] + [f"--{key}={value}".replace(" ", "") for key, value in _plain(chosen).items()]
     sides_are = f"{sides.test_short_side} and at most {sides.long_side} pixels, batches of {train.batch}"
     found: dict[str, list[dict[str, float]]] = {"frcnn train --data": [], "torchvision": []}
+    kept = _kept(args, name)
     for seed in range(args.seeds):
         common = [f"--data={path}", f"--time={args.time}", f"--seed={seed}"]
         own = ["-m", "detection", "train", *common, *sized, *ONCE, f"--weights={args.weights}"]
         peer = [str(Path(__file__).with_name("compare_torchvision.py")), *common, *plain]
-        peer += [f"--model.weights={args.weights}", f"--output={args.output / name / 'torchvision' / str(seed)}"]
-        found["frcnn train --data"].append(_run(args.output / name / "as_chosen" / str(seed), own))
-        found["torchvision"].append(_run(args.output / name / "torchvision" / str(seed), peer, whole=True))
+        beside = kept / "torchvision" / str(seed)
+        peer += [f"--model.weights={args.weights}", f"--output={beside}"]
+        found["frcnn train --data"].append(_run(kept / "as_chosen" / str(seed), own))
+        found["torchvision"].append(_run(beside, peer, whole=True))
         title = f"Against torchvision's FasterRCNN: {name}, {args.time} a run, shorter side {sides_are}"
         _write(f"against_{name}", title, found, args, command)
+
+
+def _kept(args: Any, name: str) -> Path:
+    """Where runs on a dataset are kept that took this time at this size: they are no others' results."""
+    output: Path = args.output
+    return output / f"{name}_{args.time}_{args.size or 'as_chosen'}"
 
 
 def _sized(args: Any) -> list[str]:

@@ -45,10 +45,12 @@ def test_each_row_differs_in_one_thing_and_runs_once(calls, tmp_path):
     assert "| as chosen | 0.500 |  | 0.750 | 9 | 1 |" in table and "| AdamW |" in table
     count = len(seen)
     assert call("choices") == 0 and len(seen) == count
-    (tmp_path / "runs" / "toy" / "AdamW" / "0" / "evaluation.json").unlink()
-    (tmp_path / "runs" / "toy" / "AdamW" / "0" / "config.yaml").touch()
+    folder = tmp_path / "runs" / "toy_1m_64" / "AdamW" / "0"
+    (folder / "evaluation.json").unlink()
+    (folder / "config.yaml").touch()
     assert call("choices") == 0 and len(seen) == count + 1
-    assert seen[-1] == ["-m", "detection", "train", f"--resume={tmp_path / 'runs' / 'toy' / 'AdamW' / '0'}"]
+    assert seen[-1] == ["-m", "detection", "train", f"--resume={folder}"]
+    assert call("choices", "--time=2m") == 0 and len(seen) == 2 * count + 1  # runs of another length are no results
 
 
 def test_both_sides_have_the_same_time_size_weights_and_seeds(calls, tmp_path):
