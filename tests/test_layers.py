@@ -44,6 +44,7 @@ LEVELS = {
     "detection.experiments": 6,
     "detection.api": 6,
     "detection.folds": 7,
+    "detection.serve": 7,
     "detection.cli": 8,
     "detection.__main__": 9,
 }

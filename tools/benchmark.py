@@ -10,6 +10,7 @@
     python tools/benchmark.py limits                           what the machine could do, stage by stage
     python tools/benchmark.py classifier --data CIFAR10        training of classifiers, and their input
     python tools/benchmark.py report --data RUN                what a report adds to an evaluation, and its page
+    python tools/benchmark.py serve --data RUN                 what a service costs beside the model in a loop
     python tools/benchmark.py rematerialise                    memory of a net of 1,202 layers
 
 Peers are torchvision, and mayaku where it is installed. Each writes benchmark_WORK.json and .md into --results.
@@ -23,7 +24,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks import classifier, evaluation, growth, index, inference, input, limits, postprocessing, training
+from benchmarks import (
+    classifier,
+    evaluation,
+    growth,
+    index,
+    inference,
+    input,
+    limits,
+    postprocessing,
+    service,
+    training,
+)
 from benchmarks import report as reporting
 
 from detection.cli.arguments import Parser, at_least
@@ -44,6 +56,7 @@ WORKS: dict[str, Callable[[Any, list[str]], Report]] = {
         a.data, a.net or "cifar_resnet20", a.rounds, a.steps, a.workers, words
     ),
     "report": lambda a, words: reporting.measure(a.data, a.images or 5000, a.device, a.rounds, words),
+    "serve": lambda a, words: service.measure(a.data, a.images or 20_000, a.rounds, words),
     "rematerialise": lambda a, words: classifier.rematerialise(a.net or "cifar_resnet1202", a.batch, words),
 }
 
@@ -53,12 +66,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("work", choices=list(WORKS))
     parser.add_argument(
         "--data",
-        help="pictures; classifier: images of classes of 32 pixels; report: the folder of a run",
+        help="pictures; classifier: images of classes of 32 pixels; report and serve: the folder of a run",
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--net", help="default cifar_resnet20, for rematerialise cifar_resnet1202")
     parser.add_argument("--batch", type=at_least(2), default=32, help="images (rematerialise)")
-    parser.add_argument("--images", type=at_least(5), help="default 5,000 for evaluation and report, 118,000 for index")
+    parser.add_argument(
+        "--images", type=at_least(5), help="default 5,000 for evaluation and report, 118,000 for index; 20,000 requests"
+    )
     parser.add_argument("--rounds", type=at_least(3), default=7)
     parser.add_argument("--steps", type=at_least(1), default=10)
     parser.add_argument("--workers", type=at_least(0), default=2, help="loading processes of the peer (classifier)")

@@ -20,6 +20,7 @@ COMMANDS = {
     "classify": "top-1 and top-5 error of classifiers and ensembles",
     "export": "a detector for OpenVINO (also int8) or ONNX Runtime",
     "predict": "detect objects in images; write JSON and pictures",
+    "serve": "detectors over HTTP, with a page for people",
     "convert": "your dataset as COCO, PASCAL VOC or YOLO",
     "split": "your dataset in new parts: train, val and test",
     "merge": "several datasets as one",

@@ -62,10 +62,15 @@ def save_picture(path: Path | str, picture: np.ndarray) -> None:
     name = formats.get(path.suffix.lower())
     if name is None or name not in Image.SAVE:
         raise InputError(f"{path}: no picture format is called {path.suffix!r}; use .jpg or .png")
+    write_atomically(path, encoded(picture, name))
+
+
+def encoded(picture: np.ndarray, name: str = "JPEG") -> bytes:
+    """The file of an (H, W, 3) uint8 RGB picture in a format by Pillow's name; JPEG at quality 92."""
     memory = io.BytesIO()
     options: dict[str, Any] = {"quality": 92, "subsampling": 0} if name == "JPEG" else {}
     Image.fromarray(picture).save(memory, format=name, **options)
-    write_atomically(path, memory.getvalue())
+    return memory.getvalue()
 
 
 def save_crops(folder: Path, name: str, image: np.ndarray, detections: Detections, class_names: Sequence[str]) -> None:
