@@ -9,16 +9,19 @@ from detection.errors import InputError
 
 DESCRIPTION = """Write a detector for other runtimes. onnx: one file that takes raw images of any size and gives
 detections, with the thresholds of `frcnn threshold` inside; ONNX Runtime in any language runs it without this toolkit.
-openvino: a folder for `frcnn predict` and `frcnn evaluate` on the CPU, in float32, bfloat16 or int8, which takes its
-ranges from images, by default those of the training split. Both are held against torch before they are kept."""
+openvino: a folder for `frcnn predict` and `frcnn evaluate` on the CPU. int8 takes its ranges from images, by default
+those of the training split. All are held against torch before they are kept."""
+
+PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "openvino": ("fp32", "bf16", "int8")}
 
 
 def main(arguments: list[str]) -> int:
     parser = _parser()
     args = parser.parse_args(arguments)
     one_file = args.backend == "onnx"
-    if one_file and args.precision != "fp32":
-        raise InputError(f"--precision {args.precision}: onnx has fp32")
+    known = PRECISIONS[args.backend]
+    if args.precision not in known:
+        raise InputError(f"--precision {args.precision}: {args.backend} has {', '.join(known)}")
     if not one_file:
         refuse_unused(parser, args, "layout license", "on --backend openvino")
 
@@ -32,8 +35,9 @@ def main(arguments: list[str]) -> int:
     detector, config = load_detector(file, torch.device("cpu"))
     images = _images(args.images, config, detector.class_names, args.count)
     if one_file:
-        output = args.output or file.with_suffix(".onnx")
-        found = write_onnx(detector, output, images, args.layout == "nchw", args.license)
+        named = file.stem if args.precision == "fp32" else f"{file.stem}_{args.precision}"
+        output = args.output or file.with_name(f"{named}.onnx")
+        found = write_onnx(detector, output, images, args.precision, args.layout == "nchw", args.license)
     else:
         output = args.output or Path("runs/export")
         found = export(detector, file, output, args.precision, images).parity
@@ -50,9 +54,9 @@ def _parser() -> Parser:
     parser.add_argument("--backend", choices=["onnx", "openvino"], default="onnx", help="form of the export")
     parser.add_argument(
         "--precision",
-        choices=["fp32", "bf16", "int8"],
+        choices=["fp32", "fp16", "bf16", "int8"],
         default="fp32",
-        help="numeric precision of the exported networks",
+        help="fp32 and int8 everywhere, fp16 in onnx, bf16 in openvino",
     )
     parser.add_argument("--layout", choices=["nhwc", "nchw"], default="nhwc", help="how images lie: channels last or "
                         "first (onnx)")  # fmt: skip

@@ -24,6 +24,7 @@ from detection.data.image import as_rgb
 from detection.errors import InputError
 from detection.export.openvino import require
 from detection.export.parity import Parity, compare
+from detection.export.quantize import to_int8
 from detection.export.whole import OUTPUTS, WholeDetector
 from detection.files.atomic import write_atomically
 from detection.predict.detector import Detector
@@ -86,9 +87,16 @@ class GraphDetector:
 
 
 def write_onnx(
-    detector: Detector, output: Path, images: Sequence[Path], nchw: bool = False, licence: str | None = None
+    detector: Detector,
+    output: Path,
+    images: Sequence[Path],
+    precision: str = "fp32",
+    nchw: bool = False,
+    licence: str | None = None,
 ) -> Parity:
     """Write the detector into the new file `output`, held against torch on some of the images.
+
+    precision: fp32, fp16 or int8, which takes its ranges from all of the images.
 
     Raises `InputError` where the file exists, a library is missing, or there is no image.
     """
@@ -101,7 +109,9 @@ def write_onnx(
     if not images:
         raise InputError("export: needs at least one image to compare on; give some with --images")
     least = detector.thresholds or (detector.model.roi_stage.limits.score,) * len(detector.class_names)
-    graph = _traced(detector, least, nchw)
+    graph = _traced(detector, least, nchw, precision == "fp16")
+    if precision == "int8":
+        graph = to_int8(graph, images, nchw, detector.grey_bits)
     about = {
         "names": json.dumps(detector.class_names),
         "thresholds": json.dumps([round(float(t), 6) for t in least]),
@@ -109,7 +119,7 @@ def write_onnx(
         "long_side": str(detector.long_side),
         "layout": "nchw" if nchw else "nhwc",
         "score": str(detector.model.roi_stage.limits.score),
-        "precision": "fp32",
+        "precision": precision,
         "grey_bits": str(detector.grey_bits),
         "version": f"frcnn-toolkit {__version__}",
         "license": licence or "not stated",
@@ -124,10 +134,10 @@ def write_onnx(
     return parity
 
 
-def _traced(detector: Detector, least: Sequence[float], nchw: bool) -> Any:
+def _traced(detector: Detector, least: Sequence[float], nchw: bool, half: bool) -> Any:
     """The graph, with the thresholds as the default of its second input."""
     onnx = require("onnx")
-    whole, content = WholeDetector(detector, nchw).eval(), io.BytesIO()
+    whole, content = WholeDetector(detector, nchw, half).eval(), io.BytesIO()
     shape = (1, 3, *EXAMPLE) if nchw else (1, *EXAMPLE, 3)
     image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
     sides = {2: "height", 3: "width"} if nchw else {1: "height", 2: "width"}

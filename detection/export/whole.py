@@ -11,6 +11,9 @@ every image has as many places for proposals and detections as it may have, and 
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -27,13 +30,19 @@ OUTPUTS = ("boxes", "scores", "labels", "image")
 
 
 class WholeDetector(nn.Module):
-    """The detector from pixels to detections. nchw: how images lie."""
+    """The detector from pixels to detections. nchw: how images lie; half: backbone, neck and heads compute in float16,
+    all else in float32."""
 
-    def __init__(self, detector: Detector, nchw: bool = False) -> None:
+    def __init__(self, detector: Detector, nchw: bool = False, half: bool = False) -> None:
         super().__init__()
-        model = prepare(detector.model)
+        model = copy.deepcopy(prepare(detector.model))
         self.trunk, self.neck = model, model.has_neck
-        self.head = detector.model.roi_stage.head.eval()
+        self.head = copy.deepcopy(detector.model.roi_stage.head).eval()
+        self.half_precision = half
+        if half:
+            for module in (model.backbone, model.neck, model.rpn.head, self.head, model.roi_stage.predictor):
+                if module is not None:
+                    module.half()
         self.predictor = model.roi_stage.predictor
         self.context, self.pooler = model.roi_stage.context, model.roi_stage.pooler
         self.limits, self.proposals = model.roi_stage.limits, model.test_limits
@@ -46,7 +55,7 @@ class WholeDetector(nn.Module):
         size = self._size(original)
         x = (resize(planes, size) - self.trunk.pixel_mean) / self.trunk.pixel_std
         x = PadBelow.apply(x, torch.remainder(-size, self.trunk.size_multiple))
-        maps = self.trunk.trunk(x)
+        maps = self._wide(self.trunk.trunk(self._narrow(x)))
         limits = torch.stack([size[1], size[0], size[1], size[0]]).float()  # of x1 y1 x2 y2
         boxes, there = self._propose(maps, limits)
         scores, found = self._classify(maps, boxes, there, limits)
@@ -54,6 +63,12 @@ class WholeDetector(nn.Module):
         scale = torch.stack([ratio[1], ratio[0], ratio[1], ratio[0]])
         edges = torch.stack([original[1], original[0], original[1], original[0]]).float()
         return self._select(scores, found, thresholds, scale, edges)
+
+    def _narrow(self, x: Tensor) -> Tensor:
+        return x.half() if self.half_precision else x
+
+    def _wide(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return [x.float() for x in tensors] if self.half_precision else list(tensors)
 
     def _size(self, original: Tensor) -> Tensor:
         """`resize_size` of (H, W) int64."""
@@ -64,7 +79,7 @@ class WholeDetector(nn.Module):
 
     def _propose(self, maps: list[Tensor], limits: Tensor) -> tuple[Tensor, Tensor]:
         """Proposals of each image, best first, in P places: boxes (B, P, 4), and whether a place is taken (B, P)."""
-        logits, deltas = self.trunk.rpn.head(maps)
+        logits, deltas = map(self._wide, self.trunk.rpn.head([self._narrow(x) for x in maps]))
         boxes, scores, levels = [], [], []
         for level, (x, logit, delta) in enumerate(zip(maps, logits, deltas)):
             top, rows = strongest(logit, self.proposals.before)
@@ -94,12 +109,12 @@ class WholeDetector(nn.Module):
         images, places = boxes.shape[0], boxes.shape[1]
         number = torch.arange(images)[:, None].expand(images, places).reshape(-1)
         regions = boxes.reshape(-1, 4)
-        feature = self.head(self._pooled(maps, regions, number))
+        feature = self.head(self._narrow(self._pooled(maps, regions, number)))
         if self.context:
             whole = torch.cat([torch.zeros(2), limits[2:]]).expand(images, 4)
-            around = self.head(self._pooled(maps, whole, torch.arange(images)))
+            around = self.head(self._narrow(self._pooled(maps, whole, torch.arange(images))))
             feature = torch.cat([feature, around[number]], 1)
-        logits, deltas = self.predictor(feature)
+        logits, deltas = self._wide(self.predictor(feature))
         scores = logits.softmax(1)[:, :-1].reshape(images, places, -1).permute(0, 2, 1)
         found = _clipped(ROI_CODER.decode(deltas, regions[:, None]), limits)  # (R, K or 1, 4)
         found = found.reshape(images, places, -1, 4).permute(0, 2, 1, 3)

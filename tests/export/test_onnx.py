@@ -20,6 +20,7 @@ from detection.config.schema import ModelConfig
 from detection.data.image import resize_image
 from detection.export.onnx_file import read_onnx, write_onnx
 from detection.export.resizing import resize
+from detection.geometry.boxes import iou
 from detection.model.build import build_model
 from detection.predict.detector import Detector
 
@@ -67,8 +68,8 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_architecture_at_every_size(kind, tmp_path):
+def sure_detector(kind):
+    """A network whose scores tell regions apart."""
     wanted = KINDS[kind]
     model = ModelConfig(wanted["architecture"], "resnet18", None, "frozen", width=8)
     model.anchors.sizes, model.roi.pool = wanted["anchors.sizes"], wanted.get("pool", "align")
@@ -76,12 +77,17 @@ def test_every_architecture_at_every_size(kind, tmp_path):
     model.rpn.test_after_nms, model.rpn.test_before_nms, model.roi.hidden = 40, 100, 32
     torch.manual_seed(0)
     net = build_model(model, 3).eval()
-    with torch.no_grad():  # scores that tell regions apart
+    with torch.no_grad():
         net.rpn.head.objectness.weight.mul_(30)
         net.roi_stage.predictor.scores.weight.mul_(100)
         net.roi_stage.predictor.scores.bias[-1] = -4.0
         net.roi_stage.predictor.deltas.weight.mul_(100)
-    detector = Detector(net, ("a", "b", "c"), 64, 100, torch.device("cpu"))
+    return Detector(net, ("a", "b", "c"), 64, 100, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_architecture_at_every_size(kind, tmp_path):
+    detector = sure_detector(kind)
     example = tmp_path / "example.png"
     Image.fromarray(picture((70, 96))).save(example)
     parity = write_onnx(detector, tmp_path / "a.onnx", [example])
@@ -101,6 +107,29 @@ def test_every_architecture_at_every_size(kind, tmp_path):
         expected = detector([alone])[0]
         assert (image == number).sum() == len(expected.scores)
         np.testing.assert_allclose(scores[image == number], expected.scores, atol=1e-3)
+
+
+@pytest.mark.parametrize(("precision", "size", "score", "share"), [("fp16", 0.6, 0.01, 0.98), ("int8", 0.45, 0.2, 0.7)])
+def test_smaller_files_find_nearly_the_same(precision, size, score, share, tmp_path):
+    detector = sure_detector("fpn")
+    files = []
+    for seed in range(4):
+        files.append(tmp_path / f"{seed}.png")
+        Image.fromarray(picture((70, 96), seed)).save(files[-1])
+    write_onnx(detector, tmp_path / "whole.onnx", files)
+    write_onnx(detector, tmp_path / "small.onnx", files, precision)
+    assert (tmp_path / "small.onnx").stat().st_size < size * (tmp_path / "whole.onnx").stat().st_size
+    whole, small = (read_onnx(tmp_path / f"{name}.onnx") for name in ("whole", "small"))
+    about = small.session.get_modelmeta().custom_metadata_map
+    assert about["precision"] == precision and json.loads(about["names"]) == ["a", "b", "c"]
+    assert {each.domain for each in __import__("onnx").load(str(tmp_path / "small.onnx")).opset_import} == {""}
+    same = count = 0
+    for seed, shape in enumerate(SIZES[:6]):
+        first, second = (graph([picture(shape, seed)])[0] for graph in (whole, small))
+        like = iou(first.boxes, second.boxes) * (first.labels[:, None] == second.labels)
+        like *= (first.scores[:, None] - second.scores).abs() < score
+        same, count = same + int((like.max(1).values > 0.8).sum()), count + len(first.boxes)
+    assert same >= share * count > 10
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +198,8 @@ def test_refusals(exported, trained, shapes, tmp_path, capsys):
         assert because in line, line
 
     export = ["export", "--checkpoint", best, *images]
-    refused(*export, "--precision=int8", because="--precision int8: onnx has fp32")
+    refused(*export, "--precision=bf16", because="--precision bf16: onnx has fp32, fp16, int8")
+    refused(*export, "--backend=openvino", "--precision=fp16", because="openvino has fp32, bf16, int8")
     refused(*export, f"--output={tmp_path / 'folder'}", because="ONNX is one file; give a name that ends in .onnx")
     refused(*export, f"--output={exported}", because="exists already")
     broken = tmp_path / "broken.onnx"
