@@ -37,6 +37,7 @@ ONCE = ["--train.evaluate_every=1000000", "--evaluate.report=false", "--train.pi
 OFF = {
     "as chosen": [],
     "anchors of a config": ["--model.anchors.sizes=[[32],[64],[128],[256],[512]]", "--model.anchors.ratios=[.5,1,2]"],
+    "512 regions an image": ["--model.roi.batch_per_image=512"],
     "rate drops in steps": ["--train.schedule=step"],
     "no warm-up": ["--train.warmup=0"],
     "no limit of gradients": ["--train.clip=null"],
@@ -46,7 +47,6 @@ OFF = {
 
 OFFERED = {
     "averaged weights": ["--train.ema=0.99"],
-    "128 regions an image": ["--model.roi.batch_per_image=128"],
     "256 regions an image": ["--model.roi.batch_per_image=256"],
     "no mirrored images": ["--input.augment=[]"],
     "AdamW": ["--train.optimizer=adamw"],

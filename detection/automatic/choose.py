@@ -23,6 +23,11 @@ SMALLEST_OBJECT = 16.0
 METRIC_LIMIT = 100
 """Detections an image that a detector gives by default, and that COCO's metric counts."""
 
+CPU_REGIONS = 128
+"""Regions that the second stage learns from in an image, as in the Fast R-CNN paper: its layers are most of a step on a
+CPU, where the 512 of a config take 1.7 times as long (`tools/choices.py`, BCCD at 160 pixels)."""
+REGIONS_REASON = "regions of each image that are learned from; more cost a CPU time and hardly raise AP"
+
 ADAMW_RATE = 1e-4
 """Learning rate of AdamW for batches of 16, as in DETR's and ViTDet's recipes; it follows the root of the batch."""
 
@@ -50,6 +55,7 @@ def choose_settings(
     sides = choose_sides(index, hardware.gpu, draft.input, given)
     found = [
         *_network(draft.model, hardware.gpu, given),
+        *([] if hardware.gpu else [_chosen("model.roi.batch_per_image", CPU_REGIONS, REGIONS_REASON)]),
         *_schedule(len(index), hardware, draft.train, given),
         _chosen("train.amp", hardware.half, AMP_REASONS[hardware.half]),
         _chosen("dataset.invalid", "skip", "flawed images and boxes are left out and counted"),
