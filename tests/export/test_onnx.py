@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from same_detections import assert_same
 
 import detection
 from detection import checkpoint
@@ -38,17 +39,6 @@ def picture(size, seed=0):
         y, x = (int(random.integers(0, side)) for side in size)
         image[y : y + size[0] // 3 + 1, x : x + size[1] // 3 + 1] = random.integers(0, 256, 3, dtype=np.uint8)
     return image
-
-
-def assert_same(found, expected):
-    """As many, with the same scores; and each has its like, whatever the order of equal scores. What scores least may
-    be one or the other of two that score the same."""
-    assert len(found.boxes) == len(expected.boxes)
-    torch.testing.assert_close(found.scores, expected.scores, atol=1e-3, rtol=0)
-    for box, score, label in zip(expected.boxes, expected.scores, expected.labels):
-        like = (found.labels == label) & ((found.scores - score).abs() < 1e-3)
-        like &= ((found.boxes - box).abs() < 0.5).all(1)
-        assert like.any() or score < expected.scores.min() + 1e-3
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(20, 60), st.integers(20, 60), st.integers(0, 9))
