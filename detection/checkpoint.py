@@ -15,6 +15,7 @@ A checkpoint is a dict of plain values and tensors, so that it loads without run
     versions     of this toolkit, torch and torchvision
 
 Behind it stands its SHA-256, which every reading verifies; torch alone reads the file too, and sees no difference.
+A name that ends in .safetensors makes it a safetensors file, which has no `training`: see `safe_tensors`.
 `previous.pt` is the `last.pt` before: what a run resumes from where `last.pt` turns out to be damaged.
 """
 
@@ -30,6 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.pretrained import load_plain, reason_of, tensor_fault
+from detection import safe_tensors
 from detection.errors import InputError
 from detection.files.atomic import give_name, write_atomically
 from detection.printable import UNPRINTABLE
@@ -52,6 +54,9 @@ class DamagedCheckpoint(InputError):
 def save(path: Path, content: dict[str, Any], previous: Path | None = None) -> None:
     """Write a checkpoint; a reader finds the old file or the new one, never half of one. previous: a name beside it
     under which the old one stays."""
+    if path.suffix == safe_tensors.SUFFIX:
+        write_atomically(path, safe_tensors.encoded({"format": FORMAT, **content}), previous)
+        return
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
     digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
@@ -66,11 +71,7 @@ def load(path: Path, task: str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
-        with path.open("rb") as file:
-            written, found = _digests(file)
-        if written and written != found:
-            raise DamagedCheckpoint(f"{path}: damaged, its checksum is another; give another best.pt or last.pt")
-        content = load_plain(path)
+        content, marked = _read(path)
     except InputError:
         raise
     except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
@@ -80,7 +81,7 @@ def load(path: Path, task: str) -> dict[str, Any]:
         raise InputError(f"{path}: not a checkpoint that `{WRITERS[task]}` wrote; give its best.pt or last.pt")
     if content["format"] != FORMAT:
         raise InputError(f"{path}: checkpoint format {content['format']}, but this version reads format {FORMAT}")
-    if not written:
+    if not marked:
         raise DamagedCheckpoint(f"{path}: damaged, its checksum is missing; give another best.pt or last.pt")
     if content["task"] != task:
         raise InputError(f"{path}: is a checkpoint of {content['task']}; give one that `{WRITERS[task]}` wrote")
@@ -88,6 +89,20 @@ def load(path: Path, task: str) -> dict[str, Any]:
     if fault:
         raise InputError(f"{path}: {fault}; give a best.pt or last.pt that `{WRITERS[task]}` wrote")
     return content
+
+
+def _read(path: Path) -> tuple[Any, bool]:
+    """What a file holds, and whether it has a checksum, which is then right; else `DamagedCheckpoint` is raised."""
+    if path.suffix == safe_tensors.SUFFIX:
+        content, whole = safe_tensors.decoded(path)
+        marked = content is not None
+    else:
+        with path.open("rb") as file:
+            written, found = _digests(file)
+        marked, whole = bool(written), written == found
+    if marked and not whole:
+        raise DamagedCheckpoint(f"{path}: damaged, its checksum is another; give another best.pt or last.pt")
+    return (content if path.suffix == safe_tensors.SUFFIX else load_plain(path)), marked
 
 
 def load_newest(folder: Path, task: str) -> tuple[dict[str, Any] | None, str]:
@@ -119,6 +134,8 @@ def has_run(folder: Path) -> bool:
 
 def digest(path: Path) -> str:
     """The checksum that a checkpoint carries, by which it is known; empty where there is none."""
+    if path.suffix == safe_tensors.SUFFIX:
+        return safe_tensors.checksum(path)
     with path.open("rb") as file:
         return _trailer(file)
 

@@ -24,6 +24,7 @@ LEVELS = {
     "detection.records": 0,
     "detection.transfer": 0,
     "detection.parallel": 0,
+    "detection.safe_tensors": 0,
     "detection.launch": 0,
     "detection.config": 0,
     "detection.geometry": 1,

@@ -1,6 +1,7 @@
 """Speed against peers: all sides in one process, turn by turn, medians of several rounds.
 
     python tools/benchmark.py inference --data IMAGES          an image through the detector, every backend
+    python tools/benchmark.py onnx --data IMAGES               the same on ONNX Runtime, torchvision's export beside
     python tools/benchmark.py training --data IMAGES           a training step, and its peak memory
     python tools/benchmark.py postprocessing                   scores and deltas to detections
     python tools/benchmark.py evaluation                       COCO's numbers of 5,000 images, 100 detections each
@@ -32,6 +33,7 @@ from benchmarks import (
     inference,
     input,
     limits,
+    onnx_files,
     postprocessing,
     service,
     training,
@@ -45,6 +47,7 @@ from detection.parallel import choose_device
 
 WORKS: dict[str, Callable[[Any, list[str]], Report]] = {
     "inference": lambda a, words: inference.measure(a.data, a.device, a.rounds, words),
+    "onnx": lambda a, words: onnx_files.measure(a.data, a.rounds, words),
     "training": lambda a, words: training.measure(a.data, a.device, a.rounds, words),
     "postprocessing": lambda a, words: postprocessing.measure(a.device, a.rounds, words),
     "evaluation": lambda a, words: evaluation.measure(a.images or 5000, 100, a.rounds, words),

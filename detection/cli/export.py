@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from detection.cli.arguments import Parser, at_least, refuse_unused
@@ -10,7 +11,8 @@ from detection.errors import InputError
 DESCRIPTION = """Write a detector for other runtimes. onnx: one file that takes raw images of any size and gives
 detections, with the thresholds of `frcnn threshold` inside; ONNX Runtime in any language runs it without this toolkit.
 openvino: a folder for `frcnn predict` and `frcnn evaluate` on the CPU. int8 takes its ranges from images, by default
-those of the training split. All are held against torch before they are kept."""
+those of the training split. Both are held against torch before they are kept. safetensors: the
+checkpoint in a file that holds no code, for this toolkit and others."""
 
 PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "openvino": ("fp32", "bf16", "int8")}
 
@@ -18,6 +20,8 @@ PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "openvino": ("fp32", "bf16", "in
 def main(arguments: list[str]) -> int:
     parser = _parser()
     args = parser.parse_args(arguments)
+    if args.backend == "safetensors":
+        return _as_safetensors(parser, args)
     one_file = args.backend == "onnx"
     known = PRECISIONS[args.backend]
     if args.precision not in known:
@@ -48,10 +52,28 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _as_safetensors(parser: Parser, args: argparse.Namespace) -> int:
+    refuse_unused(parser, args, "precision layout license images count", "on --backend safetensors")
+    from detection import checkpoint
+
+    file = args.checkpoint / "best.pt" if args.checkpoint.is_dir() else args.checkpoint
+    output = args.output or file.with_suffix(".safetensors")
+    if output.suffix != ".safetensors":
+        raise InputError(f"--output {output}: give a name that ends in .safetensors")
+    if output.exists():
+        raise InputError(f"{output}: exists already; give another file with --output")
+    content = checkpoint.load(file, "detection")
+    checkpoint.save(output, content)
+    print(f"{output}: {len(content['model'])} tensors; every command takes it in place of {file.name}")
+    return 0
+
+
 def _parser() -> Parser:
     parser = Parser("frcnn export", DESCRIPTION)
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt or last.pt of a run, or its folder")
-    parser.add_argument("--backend", choices=["onnx", "openvino"], default="onnx", help="form of the export")
+    parser.add_argument(
+        "--backend", choices=["onnx", "openvino", "safetensors"], default="onnx", help="form of the export"
+    )
     parser.add_argument(
         "--precision",
         choices=["fp32", "fp16", "bf16", "int8"],
