@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from detection.api.evaluate import evaluate as evaluate
+    from detection.api.hub import push as push
     from detection.api.load import LoadedDetector as LoadedDetector
     from detection.api.load import load as load
     from detection.api.prediction import Prediction as Prediction
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from detection.errors import InputError as InputError
 
 __version__ = "0.1.0"
-__all__ = ["Callback", "InputError", "LoadedDetector", "Prediction", "TrainedRun", "evaluate", "load", "train"]
+__all__ = ["Callback", "InputError", "LoadedDetector", "Prediction", "TrainedRun", "evaluate", "load", "push", "train"]
 
 _HOMES = {
     "Callback": "detection.engine.callback",
@@ -34,6 +35,7 @@ _HOMES = {
     "TrainedRun": "detection.api.train",
     "evaluate": "detection.api.evaluate",
     "load": "detection.api.load",
+    "push": "detection.api.hub",
     "train": "detection.api.train",
 }
 

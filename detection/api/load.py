@@ -10,6 +10,7 @@ from typing import Any, overload
 
 import torch
 
+from detection.api.hub import fetch
 from detection.api.images import as_pixels
 from detection.api.prediction import Prediction, checked_score
 from detection.config.schema import Config
@@ -89,8 +90,8 @@ class LoadedDetector:
 
 def load(path: Path | str, device: str = "auto", size: int | None = None) -> LoadedDetector:
     """The detector of a `best.pt` or `last.pt`, of the folder of a run (its best.pt), of an ONNX file or another
-    export, or of torchvision, detectron2 or mmdetection: the state dict of a fasterrcnn_resnet50_fpn or _v2, a .pkl of
-    the zoo.
+    export, of hf://user/name on the Hugging Face Hub, or of torchvision, detectron2 or mmdetection: the state dict of a
+    fasterrcnn_resnet50_fpn or _v2, a .pkl of the zoo.
 
     device: auto, cpu, cuda, cuda:N or mps; size: shorter side of the network's input in pixels, default as in training.
     Raises `InputError` where the file is missing or is no detector. Checkpoints hold no code that is run.
@@ -102,7 +103,7 @@ def load(path: Path | str, device: str = "auto", size: int | None = None) -> Loa
         raise InputError(f"size: {size!r} is not a number of pixels from {SMALLEST_SIZE} on")
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f"got {type(path).__name__}; give the path of a best.pt or last.pt")
-    path = weights_file(Path(path))
+    path = fetch(str(path)) if str(path).startswith("hf:") else weights_file(Path(path))
     # An export runs on the CPU, also where `auto` would find a GPU.
     exported = path.is_dir() or path.suffix == ".onnx"
     chosen = torch.device("cpu") if exported and str(device) == "auto" else choose_device(str(device))

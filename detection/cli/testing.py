@@ -38,14 +38,26 @@ COMPILING = (
 )
 
 
+def _checkpoint(text: str) -> Path:
+    """A path, also of what lies on the hub."""
+    if not text.startswith("hf:"):
+        return Path(text)
+    from detection.api.hub import fetch
+
+    try:
+        return fetch(text)
+    except InputError as error:  # which argparse would put into words of its own
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def add_testing(parser: argparse.ArgumentParser, required: bool = False) -> None:
     """`--checkpoint` and the improvements of the ResNet paper's appendix B, with two kinds of suppression since."""
     parser.add_argument(
         "--checkpoint",
-        type=Path,
+        type=_checkpoint,
         action="append",
         required=required,
-        help="best.pt or last.pt of a run, an ONNX file or the folder of an export; several: an ensemble",
+        help="best.pt or last.pt, an ONNX file, the folder of an export, or hf://user/name; several: an ensemble",
     )
     add = parser.add_argument_group(
         "improvements at test time, each alone or together; one image at a time"
