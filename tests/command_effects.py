@@ -61,7 +61,7 @@ EFFECTS = {
         "--split": more(EVALUATE, "--split=train", shows=PREDICTED),
         "--format": more(EVALUATE, "--format=yolo", shows="status"),
         "--images": more(EVALUATE, "--images={classes}", shows="status"),
-        "--invalid": more(f"{EVALUATE} --data={{flawed}}", "--invalid=error", "--invalid=skip", shows="status"),
+        "--invalid": more(f"{EVALUATE} --data={{flawed}}", "--invalid=error", "--dataset.invalid=skip", shows="status"),
         "--metric": more(EVALUATE, "--metric=voc", shows=MEASURED),
         "--backend": more(f"{FILE} --metric=voc", "--backend=pycocotools", shows="status"),
         "--batch": more(f"{EVALUATE} --refine", "--batch=2", shows="status"),

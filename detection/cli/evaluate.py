@@ -75,7 +75,10 @@ def _parser() -> Parser:
     add_format(parser, None)
     parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
     parser.add_argument(
-        "--invalid", choices=["error", "skip"], help="invalid images and boxes: stop, or leave them out"
+        "--invalid",
+        "--dataset.invalid",  # as messages say it, which training shares
+        choices=["error", "skip"],
+        help="invalid images and boxes: stop, or leave them out",
     )
     parser.add_argument("--metric", choices=["coco", "voc"], default="coco", help="COCO's 12 numbers, or VOC's AP")
     parser.add_argument(

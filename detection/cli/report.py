@@ -46,7 +46,10 @@ def _parser() -> Parser:
     add_format(parser, None)
     parser.add_argument("--images", help="folder of the images, where it is not beside the annotations")
     parser.add_argument(
-        "--invalid", choices=["error", "skip"], help="invalid images and boxes: stop, or leave them out"
+        "--invalid",
+        "--dataset.invalid",  # as messages say it, which training shares
+        choices=["error", "skip"],
+        help="invalid images and boxes: stop, or leave them out",
     )
     parser.add_argument("--size", type=at_least(32), help="input size in pixels; default as in training")
     slices = "CSV table, first the image's name, then columns that group images (camera, site): AP of each group"
