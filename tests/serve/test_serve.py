@@ -15,6 +15,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+from option_names import options_of
 from PIL import Image
 
 import detection
@@ -116,6 +117,30 @@ def test_the_page(process, browser, tmp_path):
     assert browser.execute_script(pixels) == empty
     width = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
     assert width <= 0 and not [row for row in browser.get_log("browser") if row["level"] == "SEVERE"]
+
+
+def test_every_option_arrives(trained, monkeypatch):
+    import uvicorn
+
+    from detection.serve import app
+
+    seen = {}
+
+    def create(detectors, service):
+        return seen.update(vars(service), names=list(detectors), size=detectors["a"].detector.short_side)
+
+    monkeypatch.setenv("FRCNN_API_KEY", "secret")
+    monkeypatch.setattr(app, "create_app", create)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: seen.update(at=sockets[0].getsockname()))
+    options = {"--host": "127.0.0.2", "--port": "0", "--device": "cpu", "--size": "96", "--batch": "3", "--wait": "7"}
+    options |= {"--queue": "9", "--timeout": "11", "--max-megabytes": "2", "--max-megapixels": "4", "--cors": "*"}
+    with monkeypatch.context() as inner:
+        assert {"model", *options} == options_of("serve", inner)
+    words = [word for pair in options.items() for word in pair]
+    assert main(["serve", f"a={trained}", f"b={trained / 'best.pt'}", *words]) == 0
+    assert seen.pop("at")[0] == "127.0.0.2"
+    limits = {"batch": 3, "wait": 0.007, "room": 9, "patience": 11.0, "most_bytes": 2 << 20, "most_pixels": 4 * 10**6}
+    assert seen == {**limits, "key": "secret", "origins": ("*",), "names": ["a", "b"], "size": 96}
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,12 @@ from detection.cli.main import COMMANDS, EXPERIMENTS, main
 WITH_CONFIG = ("train", "pretrain")
 """Commands whose options are settings, which have tests of their own."""
 
-ELSEWHERE = {"prepare-data": "tests/data/test_archives.py", "reproduce": "tests/experiments/test_reproduction.py"}
-"""Commands that need a network or minutes, and the tests of their options."""
+ELSEWHERE = {
+    "prepare-data": "tests/data/test_archives.py",
+    "reproduce": "tests/experiments/test_reproduction.py",
+    "serve": "tests/serve/test_serve.py",
+}
+"""Commands that need a network, take minutes or do not end by themselves, and the tests of their options."""
 
 
 @pytest.mark.parametrize("command", sorted({*COMMANDS, *EXPERIMENTS} - {*WITH_CONFIG, *ELSEWHERE}))
