@@ -29,9 +29,9 @@ _RUN = _table(used="data seed", free="output device processes resume")
 
 # The weights kept as best were chosen by the metric.
 _TRAIN = _table(
-    used="batch accumulate iterations epochs time lr momentum weight_decay norm_decay bias_decay schedule steps "
-    "plateau gamma warmup warmup_factor clip skip_nonfinite amp tf32 compile ema evaluate_every log_every "
-    "checkpoint_every patience",
+    used="batch accumulate iterations epochs time lr momentum weight_decay norm_decay bias_decay bias_lr "
+    "schedule steps plateau gamma warmup warmup_factor clip skip_nonfinite amp tf32 compile ema evaluate_every "
+    "log_every checkpoint_every patience",
     refused="metric optimizer",
     free="trackers",
 )

@@ -36,6 +36,8 @@ class TrainConfig:
     """weight decay of norm layers' parameters"""
     bias_decay: float | None = ranged(None, "[0, inf)")
     """weight decay of biases; default as `weight_decay`"""
+    bias_lr: float = ranged(1.0, "(0, inf)")
+    """learning rate of biases, as a multiple of that of the weights; 2 in the authors' code of Faster R-CNN"""
     schedule: Literal["step", "cosine", "plateau"] = "step"
     """the rate drops after given shares of the run, follows half a cosine, or drops when evaluations stop improving"""
     steps: list[float] = ranged([2 / 3, 8 / 9], "(0, 1)")

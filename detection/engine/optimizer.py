@@ -20,11 +20,13 @@ def build_optimizer(
     bias_decay: float,
     fused: bool | None = None,
     kind: str = "sgd",
+    bias_lr: float = 1.0,
 ) -> Optimizer:
     """The optimiser `kind`, sgd or adamw, over the parameters that train: up to three groups, `weights`, `norms` and
     `biases`, each with its decay.
 
     The groups are the same whatever the decays are, so that a run can be resumed with others.
+    bias_lr: rate of the biases, as a multiple of `lr`; the `scale` of their group.
     fused: one kernel an update, which can leave a step out by what the device knows; default on CUDA.
     """
     decays = {"weights": weight_decay, "norms": norm_decay, "biases": bias_decay}
@@ -34,8 +36,11 @@ def build_optimizer(
             if parameter.requires_grad:
                 part = "norms" if isinstance(module, NORMS) else "biases" if name == "bias" else "weights"
                 groups[part].append(parameter)
+    scales = {"biases": bias_lr}
     parameters = [
-        {"params": group, "weight_decay": decays[part], "kind": part} for part, group in groups.items() if group
+        {"params": group, "weight_decay": decays[part], "scale": scales.get(part, 1.0), "kind": part}
+        for part, group in groups.items()
+        if group
     ]
     every = [p for group in groups.values() for p in group]
     if fused is None:

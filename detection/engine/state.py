@@ -63,7 +63,9 @@ class TrainingState:
         """Before the first step."""
         bias_decay = train.weight_decay if train.bias_decay is None else train.bias_decay
         decays = train.weight_decay, train.norm_decay, bias_decay
-        optimizer = build_optimizer(model, train.lr, train.momentum, *decays, kind=train.optimizer)
+        optimizer = build_optimizer(
+            model, train.lr, train.momentum, *decays, kind=train.optimizer, bias_lr=train.bias_lr
+        )
         average = AveragedModel(model, train.ema) if train.ema is not None else None
         return cls(model, optimizer, configured_rate(train, length, warmup_error), average, train.amp == "fp16")
 

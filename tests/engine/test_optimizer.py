@@ -25,6 +25,12 @@ def test_weights_norms_and_biases_have_their_own_decay():
     }
 
 
+def test_biases_learn_at_a_multiple_of_the_rate():
+    model = nn.Linear(3, 2)
+    groups = build_optimizer(model, 0.1, 0.9, 0.0, 0.0, 0.0, bias_lr=2.0).param_groups
+    assert {group["kind"]: group["scale"] for group in groups} == {"weights": 1.0, "biases": 2.0}
+
+
 def test_frozen_parameters_are_left_out():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(False))
     groups = build_optimizer(model, 0.1, 0.9, 1e-4, 0.0, 1e-4).param_groups

@@ -79,6 +79,7 @@ EFFECTS: dict[str, Other | Without] = {
     "train.weight_decay": Other("0.1"),
     "train.norm_decay": Other("0.1"),
     "train.bias_decay": Other("0.1"),
+    "train.bias_lr": Other("2"),
     "train.schedule": Other("cosine"),
     "train.steps": Other("[0.9]"),
     "train.plateau": Other("1", "curves", f"{STILL} --train.schedule=plateau"),

@@ -139,6 +139,7 @@ EFFECTS: dict[str, Other | Without] = {
     "train.weight_decay": Other("0.1"),
     "train.norm_decay": Other("0.1"),
     "train.bias_decay": Other("0.1"),
+    "train.bias_lr": Other("2"),
     "train.schedule": Other("cosine", base=STEP),
     "train.steps": Other("[0.9]", base=STEP),
     "train.plateau": Other("1", base=f"{STILL} --train.schedule=plateau"),
