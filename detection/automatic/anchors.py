@@ -35,7 +35,7 @@ GAIN = 0.01
 @dataclass(frozen=True)
 class Anchors:
     """Settings as a config has them. sizes: per level, in pixels; strides: of the levels; short_side, long_side: of the
-    network's input; offset, rounded: see `AnchorGenerator`."""
+    network's input; offset, rounded, classic: see `AnchorGenerator`."""
 
     sizes: list[list[float]]
     ratios: list[float]
@@ -44,6 +44,7 @@ class Anchors:
     long_side: int
     offset: float = 0.0
     rounded: bool = False
+    classic: bool = False
 
 
 def usual_anchors(architecture: str, short_side: int, long_side: int) -> Anchors:
@@ -91,7 +92,7 @@ def _overlap(boxes: np.ndarray, frames: np.ndarray, anchors: Anchors, level: int
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     cells = np.ceil(frames / stride)
     nearest = (np.clip(np.round(centre / stride - offset), 0, cells - 1) + offset) * stride
-    shapes = cell_anchors([size], anchors.ratios, anchors.rounded).numpy().astype(np.float64)
+    shapes = cell_anchors([size], anchors.ratios, anchors.rounded, anchors.classic).numpy().astype(np.float64)
     best = np.zeros(len(boxes))
     for width, height in (shapes[:, 2:] - shapes[:, :2]).tolist():
         half = np.array([width, height]) / 2

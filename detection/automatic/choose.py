@@ -165,9 +165,8 @@ def choose_anchors(index: AnnotationIndex, sides: tuple[int, int], model: ModelC
     """
     model = model or ModelConfig()
     given = model.anchors
-    usual = replace(
-        usual_anchors(model.architecture, *sides), ratios=given.ratios, offset=given.offset, rounded=given.rounded
-    )
+    own = {name: getattr(given, name) for name in ("ratios", "offset", "rounded", "classic")}
+    usual = replace(usual_anchors(model.architecture, *sides), **own)
     if given.sizes is not None:
         return replace(usual, sizes=given.sizes)
     return best_fit(index, usual, keep_ratios=given.ratios != USUAL_RATIOS)

@@ -59,13 +59,13 @@ DETECTOR: dict[str, Change] = {
         "model",
         _table(
             refused="architecture backbone weights norm freeze stride_in_1x1 width fpn_channels head_norm "
-            "anchors.sizes anchors.ratios anchors.offset anchors.rounded roi.pool roi.hidden roi.class_agnostic "
-            "roi.context rpn.convolutions roi.convolutions",
+            "anchors.sizes anchors.ratios anchors.offset anchors.rounded anchors.classic roi.pool roi.hidden "
+            "roi.class_agnostic roi.context rpn.convolutions roi.convolutions",
             free="rematerialise",
-            used="rpn.positive_iou rpn.negative_iou rpn.batch_per_image rpn.positive_fraction rpn.nms rpn.min_side "
-            "rpn.train_before_nms rpn.train_after_nms rpn.test_before_nms rpn.test_after_nms rpn.box_loss rpn.beta "
-            "roi.sampling_ratio roi.positive_iou roi.batch_per_image roi.positive_fraction roi.append_truth "
-            "roi.dropout roi.box_loss roi.beta roi.score roi.nms roi.detections",
+            used="rpn.positive_iou rpn.negative_iou rpn.inside rpn.batch_per_image rpn.positive_fraction rpn.nms "
+            "rpn.min_side rpn.train_before_nms rpn.train_after_nms rpn.test_before_nms rpn.test_after_nms "
+            "rpn.box_loss rpn.beta roi.sampling_ratio roi.positive_iou roi.background_iou roi.batch_per_image "
+            "roi.positive_fraction roi.append_truth roi.dropout roi.box_loss roi.beta roi.score roi.nms roi.detections",
         ),
     ),
     **_below("train", {**_TRAIN, **_table(used="pictures", refused="mode step_shares")}),

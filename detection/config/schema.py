@@ -102,6 +102,8 @@ class AnchorConfig:
     """centre of the first anchor in strides: 0 (detectron2, torchvision) or 0.5"""
     rounded: bool = False
     """edges rounded to whole pixels, as in torchvision"""
+    classic: bool = False
+    """shapes rounded to whole pixels at a size of 16 and then enlarged, as in py-faster-rcnn"""
 
 
 @dataclass
@@ -112,6 +114,8 @@ class RPNConfig:
     """an anchor with at least this IoU to an object learns to propose it, as does each object's best anchor"""
     negative_iou: float = ranged(0.3, "[0, 1]")
     """an anchor with less IoU than this to every object learns that it is background"""
+    inside: bool = False
+    """anchors that cross the edge of the image take no part in training, as in the Faster R-CNN paper"""
     convolutions: int = ranged(1, "[1, inf)")
     """3x3 convolutions before the two of scores and boxes"""
     batch_per_image: int = ranged(256, "[1, inf)")
@@ -146,6 +150,8 @@ class RoIConfig:
     """points per bin and axis of RoIAlign; 0 adapts to the region"""
     positive_iou: float = ranged(0.5, "[0, 1]")
     """a region with at least this IoU to an object learns its class; any other learns background"""
+    background_iou: float = ranged(0.0, "[0, 1]")
+    """a region with less IoU than this to every object takes no part in training; 0.1 in Fast R-CNN"""
     batch_per_image: int = ranged(512, "[1, inf)")
     """regions sampled an image"""
     positive_fraction: float = ranged(0.25, "[0, 1]")

@@ -126,6 +126,18 @@ def _model(model: ModelConfig) -> None:
         model.rpn.negative_iou,
         f"must not exceed model.rpn.positive_iou, {model.rpn.positive_iou}",
     )
+    _require(
+        model.roi.background_iou <= model.roi.positive_iou,
+        "model.roi.background_iou",
+        model.roi.background_iou,
+        f"must not exceed model.roi.positive_iou, {model.roi.positive_iou}",
+    )
+    _require(
+        not (model.anchors.rounded and model.anchors.classic),
+        "model.anchors.classic",
+        True,
+        "rounds in another way than model.anchors.rounded; give one of them",
+    )
     levels, sizes = (5 if architecture == "fpn" else 1), model.anchors.sizes
     _require(
         sizes is None or (len(sizes) == levels and all(sizes)),

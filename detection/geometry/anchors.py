@@ -10,15 +10,24 @@ from torch import Tensor, nn
 
 from detection.records import Size
 
+BASE = 16.0
+"""Size at which `classic` shapes are rounded: the stride of the authors' networks."""
 
-def cell_anchors(sizes: list[float], ratios: list[float], rounded: bool = False) -> Tensor:
+
+def cell_anchors(sizes: list[float], ratios: list[float], rounded: bool = False, classic: bool = False) -> Tensor:
     """(A, 4) anchors around the origin; each has the area size^2 and the ratio height / width.
 
-    `rounded` rounds the edges to whole pixels, half to even, as torchvision does; detectron2 does not.
+    `rounded` rounds the edges to whole pixels, half to even, as torchvision does; detectron2 does not. `classic` rounds
+    the width of an anchor of 16 pixels, then its height, and enlarges it to the size, as py-faster-rcnn does.
     """
     size = torch.tensor(sizes, dtype=torch.float32)[:, None]
-    root = torch.tensor(ratios, dtype=torch.float32)[None].sqrt()
-    width, height = size / root, size * root
+    ratio = torch.tensor(ratios, dtype=torch.float32)[None]
+    root = ratio.sqrt()
+    if classic:
+        base = (BASE / root).round()
+        width, height = size / BASE * base, size / BASE * (base * ratio).round()
+    else:
+        width, height = size / root, size * root
     cells = torch.stack([-width, -height, width, height], -1).reshape(-1, 4) / 2  # (S, R, 4) -> (A, 4)
     return cells.round() if rounded else cells
 
@@ -36,7 +45,7 @@ class AnchorGenerator(nn.Module):
         strides: per level, pixels between two cells.
         offset: centre of the first anchor in units of the stride; 0 is the cell's top-left corner, as in detectron2
             and torchvision.
-        rounded: see `cell_anchors`.
+        rounded, classic: see `cell_anchors`.
     """
 
     def __init__(
@@ -46,6 +55,7 @@ class AnchorGenerator(nn.Module):
         strides: list[int],
         offset: float = 0.0,
         rounded: bool = False,
+        classic: bool = False,
     ) -> None:
         super().__init__()
         if len(sizes) != len(strides):
@@ -53,7 +63,7 @@ class AnchorGenerator(nn.Module):
         self.strides = strides
         self.offset = offset
         for i, level_sizes in enumerate(sizes):
-            self.register_buffer(f"cells{i}", cell_anchors(level_sizes, ratios, rounded), persistent=False)
+            self.register_buffer(f"cells{i}", cell_anchors(level_sizes, ratios, rounded, classic), persistent=False)
         counts = {len(level) for level in sizes}
         if len(counts) > 1:
             raise ValueError("anchors: every level needs the same number of sizes, since they share one RPN head")

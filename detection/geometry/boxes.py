@@ -43,6 +43,13 @@ def clip(boxes: Tensor, size: Size) -> Tensor:
     return torch.stack([x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)], -1)
 
 
+def inside(boxes: Tensor, size: Size) -> Tensor:
+    """Of boxes (..., 4) those, (...) bool, that cross no edge of an image of `size`."""
+    height, width = size
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return (x1 >= 0) & (y1 >= 0) & (x2 <= width) & (y2 <= height)
+
+
 def larger_than(boxes: Tensor, side: float) -> Tensor:
     """Of boxes (..., 4) those, (...) bool, whose sides are both longer than `side` pixels and finite."""
     sides = boxes[..., 2:] - boxes[..., :2]

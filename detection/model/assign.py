@@ -28,6 +28,8 @@ CROWD_COVER = 0.5
 class Matcher:
     """Positive at an IoU of at least `high`, negative below `low`, ignored between (Faster R-CNN, section 3.1.2).
 
+    least: no negative below this IoU; 0.1 in Fast R-CNN, section 2.3.
+
     best_for_each: also positive are the boxes that overlap a ground truth most, ties included, whatever the IoU; they
     keep the ground truth that they overlap most themselves, as in detectron2 and torchvision. Unlike there, a ground
     truth that no box overlaps claims none.
@@ -36,6 +38,7 @@ class Matcher:
     high: float
     low: float
     best_for_each: bool = False
+    least: float = 0.0
 
     def __call__(self, boxes: Tensor, target: Target) -> tuple[Tensor, Tensor]:
         """(labels, matched) of the boxes."""
@@ -47,6 +50,7 @@ class Matcher:
         best, matched = torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
         labels = torch.full_like(matched, IGNORED, dtype=torch.int8)
         labels.masked_fill_(best < self.low, NEGATIVE).masked_fill_(best >= self.high, POSITIVE)
+        labels.masked_fill_(best < self.least, IGNORED)
         if self.best_for_each:
             most = torch.stack([f[2] for f in found]).amax(0)[:, None]
             overlaps = (iou(truth, part) if whole is None else whole for part in parts)

@@ -102,14 +102,15 @@ def _head_norm(config: ModelConfig) -> str | None:
 
 def _rpn(config: ModelConfig, channels: int, strides: list[int]) -> RPN:
     sizes = config.anchors.sizes or (PYRAMID_SIZES if config.architecture == "fpn" else SINGLE_MAP_SIZES)
-    anchors = AnchorGenerator(sizes, config.anchors.ratios, strides, config.anchors.offset, config.anchors.rounded)
-    rpn = config.rpn
+    own, rpn = config.anchors, config.rpn
+    anchors = AnchorGenerator(sizes, own.ratios, strides, own.offset, own.rounded, own.classic)
     return RPN(
         RPNHead(channels, anchors.per_cell, rpn.convolutions),
         anchors,
         Matcher(rpn.positive_iou, rpn.negative_iou, best_for_each=True),
         Sampler(rpn.batch_per_image, rpn.positive_fraction),
         BoxLoss(rpn.box_loss, rpn.beta),
+        rpn.inside,
     )
 
 
@@ -119,7 +120,7 @@ def _roi_stage(config: ModelConfig, head: nn.Module, size: int, strides: list[in
         RoIPooler(roi.pool, size, strides, roi.sampling_ratio),
         head,
         BoxPredictor(head.outputs * (1 + roi.context), classes, roi.class_agnostic),  # type: ignore[arg-type, operator]
-        Matcher(roi.positive_iou, roi.positive_iou),
+        Matcher(roi.positive_iou, roi.positive_iou, least=roi.background_iou),
         Sampler(roi.batch_per_image, roi.positive_fraction),
         BoxLoss(roi.box_loss, roi.beta),
         DetectionLimits(roi.score, roi.nms, roi.detections),

@@ -133,7 +133,7 @@ class FasterRCNN(nn.Module):
         output = self.rpn(maps) if self.learns != "regions" or batch.proposals is None else None
         stages = []
         if output is not None and self.learns != "regions":
-            stages.append(self.rpn.losses(output, batch.targets, batch.seeds))
+            stages.append(self.rpn.losses(output, batch.targets, batch.sizes, batch.seeds))
         if self.learns != "rpn":
             boxes = self._boxes(output, batch, self.training_limits)
             maps = self.region_maps(maps)
@@ -162,7 +162,7 @@ class FasterRCNN(nn.Module):
             raise ValueError("losses need targets, and this batch has none")
         sums = []
         if found.rpn is not None and self.learns != "regions":
-            sums.append(self.rpn.losses(found.rpn, batch.targets, batch.seeds))
+            sums.append(self.rpn.losses(found.rpn, batch.targets, batch.sizes, batch.seeds))
         if self.learns != "rpn":
             parts = found.logits, found.deltas, found.proposals
             sums.append(self.roi_stage.losses_of(*parts, batch.targets, batch.seeds))

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from backbones.norm import conv_norm
 from detection.geometry.anchors import AnchorGenerator
 from detection.geometry.box_coder import BoxCoder
+from detection.geometry.boxes import inside
 from detection.model.assign import IGNORED, NEGATIVE, POSITIVE, Matcher, Sampler, generators, goal_boxes
 from detection.model.losses import BoxLoss, LossSums
-from detection.records import Target
+from detection.records import Size, Target
 
 
 class RPNHead(nn.Module):
@@ -59,10 +60,17 @@ class RPNOutput:
 
 
 class RPN(nn.Module):
-    """Scores and regresses the anchors, and trains on a sample of them."""
+    """Scores and regresses the anchors, and trains on a sample of them; with `inside`, of those that do not cross the
+    edge of the image (Faster R-CNN, section 3.3)."""
 
     def __init__(
-        self, head: RPNHead, anchors: AnchorGenerator, matcher: Matcher, sampler: Sampler, box_loss: BoxLoss
+        self,
+        head: RPNHead,
+        anchors: AnchorGenerator,
+        matcher: Matcher,
+        sampler: Sampler,
+        box_loss: BoxLoss,
+        inside: bool = False,
     ) -> None:
         super().__init__()
         self.head = head
@@ -70,21 +78,24 @@ class RPN(nn.Module):
         self.matcher = matcher
         self.sampler = sampler
         self.box_loss = box_loss
+        self.inside = inside
         self.coder = BoxCoder()
 
     def forward(self, maps: list[Tensor]) -> RPNOutput:
         logits, deltas = self.head(maps)
         return RPNOutput(logits, deltas, self.anchors([(x.shape[-2], x.shape[-1]) for x in maps]))
 
-    def losses(self, output: RPNOutput, targets: list[Target], seeds: list[int] | None = None) -> LossSums:
+    def losses(
+        self, output: RPNOutput, targets: list[Target], sizes: list[Size], seeds: list[int] | None = None
+    ) -> LossSums:
         """`rpn_objectness` and `rpn_box`, both summed over the anchors sampled in the batch; the mean over these is
-        torchvision's loss."""
+        torchvision's loss. sizes: of the images, without padding."""
         random = generators(seeds, len(targets), output.logits[0].device)
         anchors = torch.cat(output.anchors)
         logits, deltas = torch.cat(output.logits, 1), torch.cat(output.deltas, 1)
         sampled_logits, labels, box_sum = [], [], deltas.new_zeros((), dtype=torch.float32)
         for image, target in enumerate(targets):
-            label_of, matched = self.matcher(anchors, target)
+            label_of, matched = self._match(anchors, target, sizes[image])
             if not target.background:
                 label_of.masked_fill_(label_of == NEGATIVE, IGNORED)
             rows, sampled = self.sampler(label_of, random[image])
@@ -100,3 +111,12 @@ class RPN(nn.Module):
         counted = wanted != IGNORED
         objectness = torch.where(counted, each, 0.0).sum()
         return LossSums({"rpn_objectness": objectness, "rpn_box": box_sum}, counted.sum())
+
+    def _match(self, anchors: Tensor, target: Target, size: Size) -> tuple[Tensor, Tensor]:
+        """(labels, matched) of the anchors. One that takes no part is no object's best either: it is matched as if it
+        were empty."""
+        if not self.inside:
+            return self.matcher(anchors, target)
+        part = inside(anchors, size)
+        labels, matched = self.matcher(torch.where(part[:, None], anchors, 0.0), target)
+        return labels.masked_fill_(~part, IGNORED), matched

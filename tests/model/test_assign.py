@@ -44,6 +44,13 @@ def test_equals_detectron2(shared, monkeypatch, name, matcher, rows):
     assert torch.equal(labels, wanted)
 
 
+def test_fast_rcnns_background_overlaps_an_object_a_little():
+    boxes = table([0, 0, 10, 10], [0, 0, 10, 4], [0, 0, 10, 1], [0, 0, 10, 0.9], [20, 20, 30, 30])
+    labels, _ = Matcher(0.5, 0.5, least=0.1)(boxes, truth([0, 0, 10, 10]))
+    assert labels.tolist() == [POSITIVE, NEGATIVE, NEGATIVE, IGNORED, IGNORED]
+    assert (Matcher(0.5, 0.5, least=0.1)(boxes, truth())[0] == IGNORED).all()
+
+
 def test_thresholds_by_hand():
     boxes = table([0, 0, 10, 10], [0, 0, 10, 7], [0, 0, 10, 5], [0, 0, 10, 3], [0, 0, 10, 2])
     labels, matched = Matcher(0.7, 0.3)(boxes, truth([0, 0, 10, 10]))
