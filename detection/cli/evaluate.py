@@ -20,6 +20,7 @@ from detection.cli.testing import (
     in_tiles,
     load_detectors,
     size_text,
+    tell_of_choosing,
     tell_of_compilation,
     tell_of_trained_images,
     with_data,
@@ -152,13 +153,14 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str], answer: Answer) 
         if args.grey_bits:
             detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
             config = replace(config, input=replace(config.input, grey_bits=args.grey_bits))
-        config = with_data(config, args)
+        trained, config = config, with_data(config, args)
         split = args.split or config.dataset.val or "val"
         index, notes = load_split(config, split, detectors[0].class_names)
         if args.output:
             parallel.on_first(lambda: _claim(args))
         if parallel.rank() == 0:
             tell_of_trained_images(args.checkpoint, index)
+            tell_of_choosing(args.checkpoint, trained, config, split)
         with in_precision(args.precision, device):
             first = detectors[0]
             if isinstance(first, Detector) and not improves(args) and not args.tile:

@@ -73,3 +73,10 @@ class TrainConfig:
     until the next one"""
     trackers: list[Literal["wandb", "mlflow", "clearml", "comet"]] = field(default_factory=list)
     """services that are told what TensorBoard is told: Weights & Biases, MLflow, ClearML, Comet"""
+
+
+def evaluated_often(train: TrainConfig) -> bool:
+    """Whether `best.pt` is the best of several evaluations, as far as the settings alone can tell."""
+    if train.evaluate_every is not None:
+        return train.iterations is not None and train.evaluate_every < train.iterations
+    return train.time is not None or (train.epochs or 1) > 1

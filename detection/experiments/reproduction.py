@@ -19,6 +19,7 @@ from detection.config.read import read_config
 from detection.config.resuming import refuse_other_settings
 from detection.config.schema import Config
 from detection.config.shipped import config_in
+from detection.config.training import evaluated_often
 from detection.data.index import AnnotationIndex
 from detection.errors import InputError
 from detection.evaluation.compare import Comparison, Contestant, Cost, compare
@@ -119,6 +120,11 @@ def reproduce(
 def _config(file: Path, settings: list[str], output: Path) -> Config:
     words = ["--config", str(file), *settings, f"--output={output}"]
     config = read_config(words, Config)
+    if evaluated_often(config.train):
+        raise InputError(
+            f"{file.name}: evaluates more than once, so weights would be chosen on the split that is reported; set "
+            "train.evaluate_every to train.iterations, so that the last weights are tested, as in the paper"
+        )
     return replace(config, resume=True)
 
 

@@ -73,3 +73,16 @@ def test_validation_on_what_was_trained_on_is_refused(trained, shapes, tmp_path,
     assert main(["train", f"--output={run}", "--resume=true", f"--data={data}", "--train.iterations=3"]) == 2
     message = "was trained on 6 of the 6 validation images, which would make the evaluation too good"
     assert message in capsys.readouterr().err
+
+
+def test_weights_tested_on_the_split_that_chose_them_are_told(tiny, shapes, tmp_path, capsys):
+    once, often = tmp_path / "once", tmp_path / "often"
+    for run, every in ((once, 2), (often, 1)):
+        length = ["--train.iterations=2", f"--train.evaluate_every={every}"]
+        assert main(["train", *tiny, f"--data={shapes}", f"--output={run}", *length]) == 0
+    told = {}
+    for run, split in ((once, "val"), (often, "val"), (often, "train")):
+        capsys.readouterr()
+        assert main(["evaluate", f"--checkpoint={run / 'best.pt'}", f"--split={split}"]) == 0
+        told[run.name, split] = "best.pt is what scored best on val" in capsys.readouterr().out
+    assert told == {("once", "val"): False, ("often", "val"): True, ("often", "train"): False}

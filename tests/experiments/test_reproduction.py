@@ -49,6 +49,12 @@ def test_a_missing_config_is_named(tmp_path):
         reproduce("table8", "mini", tmp_path, ["--data=x"], tmp_path / "out", print)
 
 
+def test_weights_chosen_on_the_reported_split_are_refused(configs, shapes, tmp_path):
+    settings = ["--model.weights=null", f"--data={shapes}", "--train.iterations=4", "--train.evaluate_every=2"]
+    with pytest.raises(InputError, match="chosen on the split that is reported"):
+        reproduce("table8", "mini", configs, settings, tmp_path / "out", print)
+
+
 def test_the_command_passes_on_what_it_is_given(monkeypatch, capsys):
     asked = []
 
