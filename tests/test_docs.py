@@ -70,3 +70,10 @@ def test_commands_and_their_options_exist(page, monkeypatch):
 def test_python_blocks_are_python(page):
     for block in re.findall(r"(?ms)^```python\n(.*?)^```", page.read_text()):
         compile(block, str(page), "exec")
+
+
+def test_tests_that_pages_name_exist():
+    named = {name for page in PAGES for name in re.findall(r"`(tests/[\w/]+\.py::\w+)`", page.read_text())}
+    assert named
+    for file, test in (name.split("::") for name in named):
+        assert f"def {test}(" in (ROOT / file).read_text(), f"{file}::{test}"
