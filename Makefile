@@ -4,7 +4,7 @@ TORCH ?= torch==2.14.1 torchvision==0.29.1
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-avx2 test-wheel test-slow clean
+.PHONY: quickstart test test-avx2 test-wheel test-slow docs release-check clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/frcnn train --config configs/quickstart.yaml
@@ -29,6 +29,16 @@ test-wheel: $(VENV)/.installed-dev
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -q -m slow
 
+# The documentation as a site; a dead link or anchor, or a page that is missing, ends it.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+# Everything that a release needs: tests, slow ones too, the wheel outside the checkout, a changelog that names the version.
+release-check: test test-avx2 test-wheel test-slow docs
+	@$(BIN)/python -c "import detection; t = open('CHANGELOG.md').read(); v = detection.__version__; \
+	    exit(0 if f'## [{v}]' in t else f'CHANGELOG.md has no heading for {v}')"
+
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
@@ -39,5 +49,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

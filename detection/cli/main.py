@@ -82,14 +82,21 @@ def main(arguments: list[str] | None = None) -> int:
         print(HELP.format(commands=_lines(COMMANDS), experiments=_lines(EXPERIMENTS)))
         return 0
     if arguments[0] == "--version":
-        from detection import __version__
-
-        print(f"frcnn {__version__}")
-        return 0
+        return _tell_versions()
     name = arguments[0]
     if name not in COMMANDS and name not in EXPERIMENTS:
         return _refuse(f"there is no command {name!r}; commands are {', '.join([*COMMANDS, *EXPERIMENTS])}")
     return _run(name, arguments[1:])
+
+
+def _tell_versions() -> int:
+    """What a report of a fault needs to say: versions, the device that would be used, its instructions."""
+    from detection import parallel
+    from detection.engine.provenance import versions
+
+    for name, version in versions(parallel.choose_device("auto")).items():
+        print(f"{name} {version}")
+    return 0
 
 
 def _warn_of_shadows() -> None:
