@@ -34,6 +34,12 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def references() -> Path:
+    """Numbers of other implementations that are small enough to be kept here: tests/data/references/README.md."""
+    return Path(__file__).parent / "data" / "references"
+
+
+@pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """COCO layout, 6 training and 3 validation pictures of 96 pixels, 6 classes. Copy it before changing it."""
     return write_shapes(tmp_path_factory.mktemp("data") / "shapes", train=6, val=3, size=96)

@@ -17,8 +17,8 @@ def unusual(norm):
     return norm
 
 
-def test_equals_detectron2(shared):
-    folder = shared / "fixtures" / "primitives"
+def test_equals_detectron2(references):
+    folder = references / "primitives"
     given = json.loads((folder / "primitives.json").read_bytes())["bn"]
     stored = np.load(folder / "primitives.npz")
     norm = FrozenNorm(3, given["eps"])

@@ -15,12 +15,12 @@ from detection.data.image import as_rgb, bits_in_use, image_size, read_image, re
 from detection.errors import InputError
 
 
-def test_resize_matches_detectron2(shared: Path) -> None:
-    cases = json.loads((shared / "fixtures/primitives/primitives.json").read_text())["resize_sizes"]
+def test_resize_matches_detectron2(references: Path) -> None:
+    cases = json.loads((references / "primitives/primitives.json").read_text())["resize_sizes"]
     for case in cases:
         size = resize_size((case["h"], case["w"]), case["short"], case["max_size"])
         assert list(size) == case["detectron2"], case
-    values = np.load(shared / "fixtures/primitives/primitives.npz")
+    values = np.load(references / "primitives/primitives.npz")
     for name in ("resize_down", "resize_up", "resize_mixed"):
         wanted = values[name]
         assert np.abs(resize_image(values["resize_in"], wanted.shape[:2]).astype(int) - wanted).max() <= 1, name

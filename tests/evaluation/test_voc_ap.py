@@ -83,8 +83,8 @@ def check(arrays: Arrays, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("case", ["bccd30", "tiny"])
-def test_equals_py_faster_rcnn(shared: Path, case: str) -> None:
-    folder = shared / "fixtures" / "voc_eval" / case
+def test_equals_py_faster_rcnn(references: Path, case: str) -> None:
+    folder = references / "voc_eval" / case
     arrays = read_case(folder)
     check(arrays, folder)
     curves = np.load(folder / "curves.npz")
@@ -95,8 +95,8 @@ def test_equals_py_faster_rcnn(shared: Path, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["bccd30", "tiny"])
-def test_index_and_results_give_the_same(shared: Path, case: str) -> None:
-    folder = shared / "fixtures" / "voc_eval" / case
+def test_index_and_results_give_the_same(references: Path, case: str) -> None:
+    folder = references / "voc_eval" / case
     objects, detections = read_case(folder)
     images = len((folder / "ImageSets" / "Main" / "test.txt").read_text().split())
     check(voc_arrays(index_of(objects, images), results_of(detections)), folder)

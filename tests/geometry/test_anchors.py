@@ -13,8 +13,8 @@ LAYOUTS = {
 
 
 @pytest.fixture(scope="module")
-def stored(shared):
-    return np.load(shared / "fixtures" / "primitives" / "primitives.npz")
+def stored(references):
+    return np.load(references / "primitives" / "primitives.npz")
 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))

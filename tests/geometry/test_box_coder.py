@@ -12,8 +12,8 @@ CODERS = {"rpn": BoxCoder(), "roi": BoxCoder((10.0, 10.0, 5.0, 5.0))}
 
 
 @pytest.mark.parametrize("name", list(CODERS))
-def test_equals_detectron2(shared, name):
-    stored = np.load(shared / "fixtures" / "primitives" / "primitives.npz")
+def test_equals_detectron2(references, name):
+    stored = np.load(references / "primitives" / "primitives.npz")
     anchors, truth, deltas = (torch.from_numpy(stored[f"coder_{k}"]) for k in ("anchors", "gt", "deltas_in"))
     coder = CODERS[name]
     encoded, decoded = (torch.from_numpy(stored[f"coder_{name}_{k}"]) for k in ("encoded", "decoded"))

@@ -7,8 +7,8 @@ from detection.geometry.suppression import suppress, suppress_each, suppress_in_
 
 
 @pytest.fixture(scope="module")
-def stored(shared):
-    return {k: torch.from_numpy(v) for k, v in np.load(shared / "fixtures" / "primitives" / "primitives.npz").items()}
+def stored(references):
+    return {k: torch.from_numpy(v) for k, v in np.load(references / "primitives" / "primitives.npz").items()}
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])

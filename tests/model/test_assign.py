@@ -29,8 +29,8 @@ def table(*boxes):
         ("roi", Matcher(0.5, 0.5), range(6)),
     ],
 )
-def test_equals_detectron2(shared, monkeypatch, name, matcher, rows):
-    stored = np.load(shared / "fixtures" / "primitives" / "primitives.npz")
+def test_equals_detectron2(references, monkeypatch, name, matcher, rows):
+    stored = np.load(references / "primitives" / "primitives.npz")
     overlap = torch.from_numpy(stored["matcher_iou"])
     monkeypatch.setattr(assign, "iou", lambda a, b: torch.cat([overlap, overlap.new_zeros(1, 40)]))
     labels, matched = matcher(torch.zeros(40, 4), truth(*[[0, 0, 1, 1]] * 6))

@@ -9,8 +9,8 @@ from detection.model.losses import BoxLoss
 
 
 @pytest.fixture(scope="module")
-def stored(shared):
-    return {k: torch.from_numpy(v) for k, v in np.load(shared / "fixtures" / "primitives" / "primitives.npz").items()}
+def stored(references):
+    return {k: torch.from_numpy(v) for k, v in np.load(references / "primitives" / "primitives.npz").items()}
 
 
 class Given(BoxCoder):
@@ -23,8 +23,8 @@ class Given(BoxCoder):
         return deltas
 
 
-def test_smooth_l1_equals_fvcore(shared, stored):
-    sums = json.loads((shared / "fixtures" / "primitives" / "primitives.json").read_bytes())["smooth_l1_sum"]
+def test_smooth_l1_equals_fvcore(references, stored):
+    sums = json.loads((references / "primitives" / "primitives.json").read_bytes())["smooth_l1_sum"]
     for beta, wanted in sums.items():
         loss = BoxLoss("smooth_l1", float(beta))
         ours = loss(stored["loss_in"], stored["loss_in"], stored["loss_target"], Given())

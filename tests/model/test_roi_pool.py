@@ -6,8 +6,8 @@ from detection.model.roi_pool import RoIPooler, pyramid_level
 
 
 @pytest.fixture(scope="module")
-def stored(shared):
-    return {k: torch.from_numpy(v) for k, v in np.load(shared / "fixtures" / "primitives" / "primitives.npz").items()}
+def stored(references):
+    return {k: torch.from_numpy(v) for k, v in np.load(references / "primitives" / "primitives.npz").items()}
 
 
 @pytest.mark.parametrize(
