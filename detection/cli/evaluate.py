@@ -20,7 +20,6 @@ from detection.cli.testing import (
     in_tiles,
     load_detectors,
     size_text,
-    tell_of_choosing,
     tell_of_compilation,
     tell_of_trained_images,
     with_data,
@@ -136,9 +135,11 @@ def _predictions(args: argparse.Namespace, answer: Answer) -> int:
 
 def _checkpoint(args: argparse.Namespace, arguments: list[str], answer: Answer) -> int:
     from detection import parallel
+    from detection.api.load import weights_file
     from detection.evaluation.report import to_json
     from detection.launch import launch
     from detection.loading.datasets import load_split
+    from detection.loading.detectors import selection_notes
     from detection.predict.detector import Detector
     from detection.predict.prepare import in_precision
 
@@ -156,11 +157,11 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str], answer: Answer) 
         trained, config = config, with_data(config, args)
         split = args.split or config.dataset.val or "val"
         index, notes = load_split(config, split, detectors[0].class_names)
+        notes = [*notes, *selection_notes(weights_file(args.checkpoint[0]), trained, args.data, split)]
         if args.output:
             parallel.on_first(lambda: _claim(args))
         if parallel.rank() == 0:
             tell_of_trained_images(args.checkpoint, index)
-            tell_of_choosing(args.checkpoint, trained, config, split)
         with in_precision(args.precision, device):
             first = detectors[0]
             if isinstance(first, Detector) and not improves(args) and not args.tile:

@@ -176,19 +176,6 @@ def tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> N
             )
 
 
-def tell_of_choosing(checkpoints: list[Path], trained: Config, config: Config, split: str) -> None:
-    """Say where weights that were the best on a split are tested on that split. trained: what they were trained by;
-    config: the same with the data of the test."""
-    from detection.config.training import evaluated_often
-
-    best = [path for path in checkpoints if path.name == "best.pt"]
-    if best and evaluated_often(trained.train) and (trained.data, trained.dataset.val) == (config.data, split):
-        print(
-            f"note: {best[0]} is what scored best on {split} while it trained, so its AP there is a little too good; "
-            "a split that decided nothing tells what to expect"
-        )
-
-
 def with_data(config: Any, args: argparse.Namespace) -> Any:
     """The config with what the command line says of the data."""
     dataset = replace(

@@ -155,7 +155,7 @@ class Loop:
         settings, state, iteration = self.settings, self.state, self.state.progress.iteration
         seed_all(settings.seed, iteration, parallel.rank())
         for group in state.optimizer.param_groups:
-            group["lr"] = state.rate(iteration) * group.get("scale", 1.0)  # one made elsewhere has none
+            group["lr"] = state.rate(iteration) * group["scale"]
         self.model.train()
         buffers = [b.clone() for b in moving_buffers(self.model)] if settings.skip_nonfinite else []
         sums: dict[str, Tensor] = {}

@@ -36,9 +36,9 @@ def build_optimizer(
             if parameter.requires_grad:
                 part = "norms" if isinstance(module, NORMS) else "biases" if name == "bias" else "weights"
                 groups[part].append(parameter)
-    scales = {"biases": bias_lr}
+    scales = {"weights": 1.0, "norms": 1.0, "biases": bias_lr}
     parameters = [
-        {"params": group, "weight_decay": decays[part], "scale": scales.get(part, 1.0), "kind": part}
+        {"params": group, "weight_decay": decays[part], "scale": scales[part], "kind": part}
         for part, group in groups.items()
         if group
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from detection import checkpoint
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import flat, from_dict, nested, to_dict
 from detection.config.schema import Config
+from detection.config.training import evaluated_often
 from detection.errors import InputError
 from detection.interop.foreign import ForeignDetector, read_foreign
 from detection.model.build import build_model
@@ -126,3 +128,15 @@ def model_settings(path: Path) -> dict[str, Any]:
         stride = bottleneck_stride(path)
         return {} if stride is None else {"model.stride_in_1x1": stride}
     return found.settings
+
+
+def selection_notes(path: Path, trained: Config, data: str | None, split: str) -> list[str]:
+    """A line where the best weights of a run are tested on the split that chose them, else none. trained: the run's
+    config; data: what they are tested on, None for the data of the run."""
+    same = data is None or os.path.realpath(data) == os.path.realpath(str(trained.data))
+    if path.name != "best.pt" or not same or split != trained.dataset.val or not evaluated_often(trained.train):
+        return []
+    return [
+        f"note: {path} is what scored best on {split} while it trained, so its AP there is a little too good; "
+        "a split that decided nothing tells what to expect"
+    ]

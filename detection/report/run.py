@@ -14,7 +14,7 @@ from detection.data.index import AnnotationIndex
 from detection.errors import InputError
 from detection.files.outputs import claim_output, refuse_overwriting
 from detection.loading.datasets import load_split
-from detection.loading.detectors import load_detector
+from detection.loading.detectors import load_detector, selection_notes
 from detection.predict.prepare import prepare
 from detection.report.analysis import Analysis, analyse
 from detection.report.files import WRITTEN, numbers, write_report
@@ -58,11 +58,12 @@ def report_on(
     """file: a checkpoint, whose folder may hold the metrics of its run. Raises `InputError` for what the user can
     fix."""
     detector, config = load_detector(file, device)
-    config = _with_data(config, choice)
+    trained, config = config, _with_data(config, choice)
     split = choice.split or config.dataset.val or "val"
     index, notes = load_split(config, split, detector.class_names)
     if not len(index):
         raise InputError(f"{config.data}: the split {split!r} has no images; name another with --split")
+    notes = [*notes, *selection_notes(file, trained, choice.data, split)]
     columns = read_columns(choice.slices, index) if choice.slices else None
     claim_output(output)
     refuse_overwriting((output / name for name in WRITTEN), [file])

@@ -48,7 +48,7 @@ def loop_of(task=None, average=False, rate=0.1, kind="step", length=None, told=N
     settings |= {"evaluate_every": 2, "checkpoint_every": 2, "metric": "AP", "patience": None} | changes
     length = length or Length(settings["total"])
     del settings["total"]
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    optimizer = torch.optim.SGD([{"params": list(model.parameters()), "scale": 1.0}], lr=rate)
     copy = AveragedModel(model, 0.5) if average else None
     state = TrainingState(model, optimizer, LearningRate(rate, length, kind), copy)
     save = lambda name, state: saved.append((name, state.progress.iteration))  # noqa: E731

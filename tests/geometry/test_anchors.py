@@ -38,9 +38,7 @@ def test_cells_equal_detectron2_and_rounded_ones_torchvision(stored, layout):
 
 def test_classic_anchors_equal_py_faster_rcnns(stored):
     (ours,) = AnchorGenerator([[128.0, 256.0, 512.0]], RATIOS, [16], offset=0.5, classic=True)([(1, 1)])
-    theirs = (
-        stored["cell_vgg_py_faster_rcnn"].reshape(3, 3, 4).transpose(1, 0, 2)
-    )  # theirs runs over ratios, then sizes
+    theirs = stored["cell_vgg_py_faster_rcnn"].reshape(3, 3, 4).transpose(1, 0, 2)  # they run over ratios, then sizes
     assert np.array_equal(ours, theirs.reshape(9, 4) + [0, 0, 1, 1])  # their far edge is the last pixel inside
 
 
