@@ -48,8 +48,9 @@ def train(
 
     options: the short options of the command by name, such as epochs, batch, lr, size, model, backbone, weights,
     device, workers, resume. settings: any other setting by its full name. config: a YAML file or the name of one that
-    comes with the toolkit. callbacks: told of steps, evaluations and checkpoints. Raises `InputError` for what the
-    user can fix, `detection.engine.signals.Interrupted` where a signal ends it.
+    comes with the toolkit. None is null: `weights=None` starts from random weights. callbacks: told of steps,
+    evaluations and checkpoints. Raises `InputError` for what the user can fix, `detection.engine.signals.Interrupted`
+    where a signal ends it.
 
         >>> run = detection.train(data="shapes", epochs=3, output="runs/x", settings={"train.momentum": 0.95})
         >>> run.metrics["AP"], run.detector("photo.jpg")
@@ -59,8 +60,9 @@ def train(
     for each in callbacks if isinstance(callbacks, Sequence) else [None]:
         if not isinstance(each, Callback):
             raise InputError(f"callbacks: got {callbacks!r}; give a list of objects of detection.Callback")
-    given = {"data": data, "output": output, "config": config, **options, **(settings or {})}
-    words = [f"--{key}={_text(value)}" for key, value in given.items() if value is not None]
+    places = {"data": data, "output": output, "config": config}
+    given = {key: value for key, value in places.items() if value is not None} | options | dict(settings or {})
+    words = [f"--{key}={_text(value)}" for key, value in given.items()]
     line = CommandLine.read(words, Config)
     if line.folds:
         raise InputError("folds: belongs to the command, `frcnn train --folds K`; here one detector is trained")

@@ -29,6 +29,11 @@ def test_settings_may_be_numbers_of_numpy_tuples_and_paths(train):
     assert run.config.input.train_short_sides == [64]
 
 
+def test_none_is_null_and_not_left_out(train):
+    run = train(settings={"model.weights": None, "train.clip": None})
+    assert run.config.model.weights is None and run.config.train.clip is None  # left out, both would be chosen
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
