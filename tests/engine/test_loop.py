@@ -72,6 +72,18 @@ def test_accumulated_parts_equal_one_large_batch():
     assert abs(whole.model.weight.item() - 3) < 1.5, "it learns"
 
 
+def test_a_group_learns_at_its_multiple_of_the_rate():
+    loop, _ = loop_of(rate=0.1)
+    (group,) = loop.state.optimizer.param_groups
+    group["scale"] = 2.0
+    first = loop.model.weight.detach().clone()
+    loop.run(batches())
+    twice, _ = loop_of(rate=0.2)
+    twice.run(batches())
+    assert not torch.equal(loop.model.weight, first)
+    torch.testing.assert_close(loop.model.weight, twice.model.weight)
+
+
 def test_the_best_is_saved_when_it_is_better_and_the_last_always():
     loop, saved = loop_of(Toy([0.2, 0.5, 0.4]))
     loop.run(batches())
