@@ -77,3 +77,8 @@ def test_tests_that_pages_name_exist():
     assert named
     for file, test in (name.split("::") for name in named):
         assert f"def {test}(" in (ROOT / file).read_text(), f"{file}::{test}"
+
+
+def test_every_page_is_in_the_sites_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    assert [page.name for page in PAGES[1:] if f"- {page.relative_to(ROOT / 'docs')}" not in navigation] == []

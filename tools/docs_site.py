@@ -23,7 +23,7 @@ from detection.config.schema import Config
 ROOT = Path(__file__).parents[1]
 BESIDE = ("results", "examples")
 OWN = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CODE_OF_CONDUCT.md")
-SUFFIXES = (".md", ".png", ".json", ".html", ".py")
+SUFFIXES = (".md", ".png", ".html", ".py", ".ipynb")
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -47,9 +47,7 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links that lead out of docs/, or from the project's own pages into it."""
     if page.file.src_uri in ("index.md", *OWN):
-        return (
-            markdown.replace("](docs/", "](").replace("](README.md", "](index.md").replace("](results/", "](results/")
-        )
+        return markdown.replace("](docs/", "](").replace("](README.md", "](index.md")
     if page.file.src_uri.split("/")[0] in BESIDE:
         return markdown
     markdown = re.sub(r"\]\(\.\./README\.md", "](index.md", markdown)

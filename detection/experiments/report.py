@@ -11,6 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from detection.counted import counted
 from detection.engine.provenance import versions
 from detection.files.atomic import write_atomically
 from detection.markdown import fenced
@@ -45,7 +46,7 @@ class Report:
 
     def _markdown(self, command: str, made_with: dict[str, str]) -> str:
         processor = f"{made_with['device']} with {made_with['instruction_set']}"
-        machine = f"torch {made_with['torch']}, {processor}, {made_with['threads']} threads"
+        machine = f"torch {made_with['torch']}, {processor}, {counted(int(made_with['threads']), 'thread')}"
         parts = [f"# {self.title}", fenced(command), f"Made with {machine}.", self.text.strip()]
         parts += [f"![{self.title}]({name}.png)" for name in self.figures]
         return "\n\n".join(parts) + "\n"
