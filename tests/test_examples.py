@@ -1,4 +1,4 @@
-"""The notebook of the examples; others are tested beside what they use: tests/test_api.py, tests/serve, tests/export."""
+"""The notebook of the examples. Other examples are tested beside what they use: test_api.py, serve, export."""
 
 import json
 from pathlib import Path
