@@ -99,7 +99,12 @@ def test_the_page(process, browser, tmp_path):
     for k in range(2):
         Image.fromarray(PHOTO).save(tmp_path / f"{k}.png")
     browser.set_window_size(390, 800)
+    # Images may be chosen before the page has its list of models.
+    late = "const now = fetch; "
+    late += "fetch = async (...given) => (await new Promise(go => setTimeout(go, 700)), now(...given));"
+    slowed = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": late})
     browser.get(process[1])
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", slowed)
     browser.find_element(By.ID, "files").send_keys(f"{tmp_path / '0.png'}\n{tmp_path / '1.png'}")
     until = time.monotonic() + 20
     while "images done" not in browser.find_element(By.ID, "said").text and time.monotonic() < until:
