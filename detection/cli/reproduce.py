@@ -4,10 +4,12 @@
     frcnn reproduce table8 --scale mini --data COCO_TINY
     frcnn reproduce table7 --data VOC0712
     frcnn reproduce table8 --data COCO
+    frcnn reproduce --list
 
 table7: VGG-16 against ResNet on PASCAL VOC's metric; table8: on COCO's; both followed by box refinement, context,
 multi-scale testing and an ensemble. `full` trains the configs of configs/paper/ as the paper does, on GPUs for days;
-`mini` runs the same code on narrow nets in minutes. What is done is not done again.
+`mini` runs the same code on narrow nets in minutes. What is done is not done again. --list names every table and figure
+of the paper with the command that makes it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 
 from detection.cli.arguments import Parser, at_least
 from detection.config.shipped import FOLDER
+from detection.errors import InputError
 
 DESCRIPTION = (
     "A detection table of the ResNet paper, from training to the page; any setting of `frcnn train` may follow"
@@ -28,7 +31,12 @@ TABLES = ("table7", "table8")
 
 def main(arguments: list[str]) -> int:
     parser = Parser("frcnn reproduce", DESCRIPTION)
-    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("table", choices=TABLES, nargs="?")
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="every table and figure of the paper: command, hours and hardware at full scale",
+    )
     parser.add_argument("--scale", choices=["full", "mini"], default="full", help="the paper's, or minutes on a CPU")
     parser.add_argument("--output", type=Path, help="folder of the runs; default runs/TABLE_SCALE")
     parser.add_argument("--results", type=Path, help="folder of the table; default results/TABLE_SCALE")
@@ -36,6 +44,12 @@ def main(arguments: list[str]) -> int:
         "--resamples", type=at_least(0), default=1000, help="bootstrap resamples behind the intervals; 0: no intervals"
     )
     args, settings = parser.parse_known_args(arguments)
+    if args.list:
+        if arguments != ["--list"]:
+            raise InputError("--list: lists everything and takes nothing else")
+        return _list()
+    if args.table is None:
+        parser.error(f"which table? one of {', '.join(TABLES)}; --list names every table and figure")
 
     from detection.engine.provenance import versions
     from detection.evaluation.compare_pages import Pages, terminal_text
@@ -54,6 +68,19 @@ def main(arguments: list[str]) -> int:
     write_atomically(results / f"{args.table}.md", pages.markdown(found.comparison).encode())
     write_atomically(results / f"{args.table}.html", pages.html(found.comparison).encode())
     print(f"\n{terminal_text(found.comparison)}\n\n{notes[0]}\n{results / args.table}.md, .json, .html")
+    return 0
+
+
+def _list() -> int:
+    from detection.experiments.catalogue import HARDWARE, PUBLISHED
+
+    for each in PUBLISHED:
+        cost = f"about {hours:.0f} h" if (hours := each.hours()) >= 1 else "minutes"
+        after = f" after {each.needs}" if each.needs else ""
+        print(f"{each.name:8} {each.shows}" + (f" ({cost}{after})" if each.command else ""))
+        for line in filter(None, (each.command, each.note)):
+            print(f"         {line}")
+    print(f"\n{HARDWARE}")
     return 0
 
 
