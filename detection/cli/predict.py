@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -60,8 +61,11 @@ def main(arguments: list[str]) -> int:
     args = _parser().parse_args(arguments)
 
     from detection import parallel
+    from detection.cli.predict_ray import refuse_what_ray_does_not_do
     from detection.launch import launch
 
+    if args.engine == "ray":
+        refuse_what_ray_does_not_do(args)
     if args.processes > 1 and not parallel.launched():
         return launch("predict", arguments, args.processes, args.device)
     with answering(args.json) as answer:
@@ -71,9 +75,10 @@ def main(arguments: list[str]) -> int:
 
 def _run(args: argparse.Namespace, answer: Answer) -> None:
     from detection import parallel
+    from detection.cli.predict_ray import predict_on_ray
     from detection.files.lock import claim
     from detection.files.outputs import refuse_overwriting
-    from detection.predict.bulk import Done, batches_of
+    from detection.predict.bulk import Done, Writer, batches_of
     from detection.predict.collect import collect_images, picture_names
     from detection.predict.video import is_video
 
@@ -86,7 +91,9 @@ def _run(args: argparse.Namespace, answer: Answer) -> None:
     images = collected.images
     pictures = dict(zip(images, picture_names(images)))
     refuse_overwriting((args.output / name for name in (*pictures.values(), "predictions.json")), images)
-    device = parallel.start(parallel.choose_device(args.device))
+    given = copy.copy(args)
+    # of workers elsewhere this process only has to know the classes
+    device = parallel.start(parallel.choose_device("cpu" if args.engine == "ray" else args.device))
     try:
         detector = _detector(args, device)
         lock = claim(args.output)
@@ -98,7 +105,14 @@ def _run(args: argparse.Namespace, answer: Answer) -> None:
             left = parallel.from_first([i for i, paths in enumerate(batches) if not done.has(paths)])
             if parallel.rank() == 0:
                 _tell(len(images), discarded, sum(len(batches[i]) for i in left), collected.left_out)
-            _predict(args, detector, [batches[i] for i in left[parallel.rank() :: parallel.world()]], pictures)
+            mine = [batches[i] for i in left[parallel.rank() :: parallel.world()]]
+            if args.engine == "ray":
+                with Writer(args.output, 0, _settings(args)) as writer:
+                    predict_on_ray(given, _detector, mine, pictures, writer.write)
+            else:
+                _predict(args, detector, mine, pictures)
+            if detector.grey_bits == 16:
+                _tell_of_dark_images([path for batch in mine for path in batch])
             parallel.gather(None)  # nobody merges before all have written
             parallel.on_first(lambda: answer(_finish(args, done, batches, pictures, detector.class_names)))
         finally:
@@ -183,8 +197,8 @@ def _known_as(path: Path) -> str:
 def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]], names: dict[Path, str]) -> None:
     """Detect in this process's batches; each is written down when its pictures are."""
     from detection import parallel
+    from detection.cli.finished import finish_batch
     from detection.predict.bulk import Writer
-    from detection.predict.output import save_crops, to_records
     from detection.predict.prepare import in_precision
     from detection.predict.stream import Decoder, Finisher
 
@@ -192,14 +206,7 @@ def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]],
     decoder = Decoder(detector.prepare, threads, skip=args.invalid == "skip", grey_bits=detector.grey_bits)
 
     def finish(batch: Decoded, found: list[Detections]) -> None:
-        records = []
-        for (path, pixels), some in zip(batch.pixels.items(), found):
-            records.append(to_records(str(path), some, detector.class_names))
-            if not args.no_pictures:
-                _draw(args.output / names[path], pixels, some, detector.class_names)
-            if args.crops:
-                save_crops(args.output / "crops", Path(names[path]).stem, pixels, some, detector.class_names)
-        writer.write(batch.paths, records, batch.skipped)
+        writer.write(batch.paths, finish_batch(args, names, detector.class_names, batch, found), batch.skipped)
 
     with (
         Writer(args.output, parallel.rank(), _settings(args)) as writer,
@@ -209,8 +216,6 @@ def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]],
         for batch in track(decoder(batches), "predicting", len(batches)):
             found = [some.above(args.score) for some in detector.detect(batch.inputs)]
             finisher.submit(finish, batch, found)
-    if detector.grey_bits == 16:
-        _tell_of_dark_images([path for batch in batches for path in batch])
     if decoder.waited > NOTABLE_WAIT * max(decoder.elapsed, 2.0):
         share = decoder.waited / decoder.elapsed
         print(f"the network waited {share:.0%} of the time for images to be decoded; raise --workers, now {threads}")
@@ -272,6 +277,8 @@ def _parser() -> Parser:
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once")
     parser.add_argument("--size", type=at_least(32), help="input size in pixels; default as in training")
     add_running(parser)
+    engine = "who computes: this machine, or the cluster of RAY_ADDRESS (ray), else Ray on this machine"
+    parser.add_argument("--engine", choices=["local", "ray"], default="local", help=engine)
     parser.add_argument(
         "--workers", type=at_least(1), help=f"threads that decode; default by cores, at most {DECODERS}"
     )
@@ -287,10 +294,3 @@ def _parser() -> Parser:
     parser.add_argument("--every", type=at_least(1), default=1, metavar="N", help="of a video each Nth frame")
     add_json(parser)
     return parser
-
-
-def _draw(path: Path, image: Any, found: Any, class_names: tuple[str, ...]) -> None:
-    from detection.predict.draw import draw
-    from detection.predict.output import save_picture
-
-    save_picture(path, draw(image, found.boxes.numpy(), found.labels.numpy(), class_names, found.scores.numpy()))
