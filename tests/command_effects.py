@@ -87,7 +87,7 @@ EFFECTS = {
         "--suppression": more(f"{PREDICT} --nms=0.1", "--suppression=soft", shows=PREDICTED),
         "--nms": more(PREDICT, "--nms=0.1", shows=PREDICTED),
         "--output": Other(PREDICT, PREDICT.replace("{out}", "{out}/deeper"), "names"),
-        "--score": more(PREDICT, "--score=0.99", shows=PREDICTED),
+        "--score": more(PREDICT, "--score=star=0.99", shows=PREDICTED),
         "--batch": more(f"{PREDICT} --refine", "--batch=2", shows="status"),
         "--size": more(PREDICT, "--size=96", shows=PREDICTED),
         "--device": more(PREDICT, DEVICE, shows="status"),

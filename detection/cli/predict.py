@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detection.cli.answer import Answer, add_json, answering
-from detection.cli.arguments import Parser, at_least, share
+from detection.cli.arguments import Parser, at_least
+from detection.cli.score_option import add_score, least_scores
 from detection.cli.testing import (
     IMPROVEMENTS,
     add_running,
@@ -43,9 +44,6 @@ SOURCES = """image files, folders, globs in quotes, addresses (http, s3), .txt f
 the standard input; or videos, cameras by their number, streams (rtsp)"""
 
 FORMS = ("coco", "csv", "yolo", "voc", "labelme")
-
-SCORE = 0.5
-"""Least score of a detection where neither --score nor the checkpoint says one."""
 
 DECODERS = 4
 """Threads that decode images, at most, unless more are asked for."""
@@ -143,10 +141,10 @@ def _detector(args: argparse.Namespace, device: torch.device) -> Any:
     if parallel.rank() == 0:
         print(f"input: {size_text(detectors[0])}")
     tell_of_compilation(args)
-    if args.score is None:
-        args.score = list(detectors[0].thresholds or [SCORE] * len(detectors[0].class_names))
-    elif detectors[0].thresholds and parallel.rank() == 0:
-        print(f"--score {args.score:g}: in place of the thresholds of {args.checkpoint[0]}")
+    stored, replaced = detectors[0].thresholds, args.score is not None
+    args.score = least_scores(args.score, stored, detectors[0].class_names)
+    if replaced and stored and parallel.rank() == 0:
+        print(f"--score: in place of the thresholds of {args.checkpoint[0]}")
     if args.classes:
         args.score = _of_classes(args, detectors[0].class_names)
     least = min(args.score) if isinstance(args.score, list) else args.score
@@ -271,9 +269,7 @@ def _parser() -> Parser:
     add_testing(parser, required=True)
     add_tiles(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/predict"), help="folder to write into")
-    parser.add_argument(
-        "--score", type=share, help=f"lowest score of a detection; default as `frcnn threshold` chose, else {SCORE}"
-    )
+    add_score(parser)
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once")
     parser.add_argument("--size", type=at_least(32), help="input size in pixels; default as in training")
     add_running(parser)
