@@ -45,6 +45,21 @@ PREDICTED, MEASURED = "predictions.json", "evaluation.json"
 DEVICE = "--device=cuda:7"
 FP16 = "--precision=fp16"
 
+
+def looking(name):
+    """Options that the experiments on trained classifiers share."""
+    return {
+        "classifiers": Other(LOOK, LOOK.replace("best.pt", "{early}"), f"{name}.json"),
+        "--data": more(LOOK, "--data={other_classes}", shows=f"{name}.json"),
+        "--split": more(LOOK, "--split=val", shows=f"{name}.json"),
+        "--images": more(LOOK, "--images=2", shows=f"{name}.json"),
+        "--batch": more(LOOK, "--batch=0", shows="status"),
+        "--workers": more(LOOK, "--workers=-1", shows="status"),
+        "--device": more(LOOK, DEVICE, shows="status"),
+        "--results": Other(LOOK, f"{LOOK}/deeper", "names"),
+    }
+
+
 EFFECTS = {
     "evaluate": {
         "--checkpoint": Other(EVALUATE, EVALUATE.replace("{run}", "{second}"), PREDICTED),
@@ -232,18 +247,13 @@ EFFECTS = {
         "--results": Other(f"--nets {NETS} {DEGRADE}", f"--nets {NETS} {DEGRADE}/deeper", "names"),
         "--jobs": more(f"--nets cifar_plain8 {DEGRADE}", "--jobs=0", shows="status"),
     },
-    **{
-        name: {
-            "classifiers": Other(LOOK, LOOK.replace("best.pt", "{early}"), f"{name}.json"),
-            "--data": more(LOOK, "--data={other_classes}", shows=f"{name}.json"),
-            "--split": more(LOOK, "--split=val", shows=f"{name}.json"),
-            "--images": more(LOOK, "--images=2", shows=f"{name}.json"),
-            "--batch": more(LOOK, "--batch=0", shows="status"),
-            "--workers": more(LOOK, "--workers=-1", shows="status"),
-            "--device": more(LOOK, DEVICE, shows="status"),
-            "--results": Other(LOOK, f"{LOOK}/deeper", "names"),
-        }
-        for name in ("responses", "lesion")
+    "responses": looking("responses"),
+    "lesion": {
+        **looking("lesion"),
+        "--removed": more(LOOK, "--removed 1", shows="lesion.json"),
+        "--swapped": more(LOOK, "--swapped 1", shows="status"),  # a net of three blocks has none to swap
+        "--draws": more(f"{LOOK} --removed 1", "--draws=2", shows="lesion.json"),
+        "--seed": more(f"{LOOK} --removed 1 --draws=1", "--seed=1", shows="lesion.json"),
     },
     "gradients": {
         "--nets": more(GRADIENTS, "--nets cifar_plain8", shows="gradients.json"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +22,15 @@ def add_results(parser: Parser) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder for JSON, Markdown and PNG")
 
 
-def look_at(name: str, description: str, arguments: list[str], experiment: Callable[[], Experiment]) -> int:
+def look_at(
+    name: str,
+    description: str,
+    arguments: list[str],
+    experiment: Callable[[argparse.Namespace], Experiment],
+    add_options: Callable[[Parser], None] = lambda parser: None,
+) -> int:
     """The command `name`, whose experiment, imported late, takes classifiers, images, a view, a batch, workers and the
-    words."""
+    words. add_options: those that this command alone has."""
     parser = Parser(f"frcnn {name}", description)
     parser.add_argument("classifiers", nargs="+", help="best.pt of runs, or NET=FILE, as cifar_resnet20=weights.pt")
     parser.add_argument("--data", help="images of classes; default those of the first checkpoint")
@@ -33,6 +40,7 @@ def look_at(name: str, description: str, arguments: list[str], experiment: Calla
     parser.add_argument("--workers", type=at_least(0), default=2, help="processes that decode and resize images")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add_results(parser)
+    add_options(parser)
     args = parser.parse_args(arguments)
 
     from detection import parallel
@@ -43,7 +51,7 @@ def look_at(name: str, description: str, arguments: list[str], experiment: Calla
     classifiers = [load_classifier(source, device) for source in args.classifiers]
     images, view = images_for(classifiers, args.data, args.split, args.images), view_for(classifiers[0])
     nets, words = named(args.classifiers, classifiers), command(name, arguments)
-    return finish(experiment()(nets, images, view, args.batch, args.workers, words), args.results)
+    return finish(experiment(args)(nets, images, view, args.batch, args.workers, words), args.results)
 
 
 def named(sources: list[str], classifiers: list[Classifier]) -> dict[str, Classifier]:

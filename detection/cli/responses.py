@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING
 
 from detection.cli.experiment import look_at
@@ -17,7 +18,7 @@ def main(arguments: list[str]) -> int:
     return look_at("responses", DESCRIPTION, arguments, _experiment)
 
 
-def _experiment() -> Experiment:
+def _experiment(args: argparse.Namespace) -> Experiment:
     from detection.experiments.responses import responses
 
     return responses

@@ -37,10 +37,13 @@ def test_published_weights_have_their_published_error(run, shared, tmp_path):
     """18.97 % is of all 10,000 test images; a fiftieth of them is tested here, the whole in docs/results.md."""
     weights = f"cifar_resnet20={shared / 'data/cifar_resnets/resnet20.pt'}"
     words = ["lesion", weights, "--data", shared / "data/cifar10_jpeg.tar.xz", "--images", 200, "--results", tmp_path]
-    assert run(*words)[0] == 0
-    errors = json.loads((tmp_path / "lesion.json").read_text())["error_percent"]["cifar_resnet20"]
+    assert run(*words, "--removed", 1, 6, "--swapped", 1, "--draws", 2)[0] == 0
+    errors = written(tmp_path, "lesion", figures=2)["error_percent"]["cifar_resnet20"]
     assert 12 < errors["intact"] < 27 and len(errors["without"]) == 9
     assert all(value >= errors["intact"] for value in errors["without"].values())
+    assert set(errors["removed"]["1"]) <= set(errors["without"].values())
+    assert errors["intact"] < min(errors["removed"]["6"]) and errors["intact"] < min(errors["swapped"]["1"])
+    assert all(-1 < tau < 1 for tau in errors["order"]["1"])
 
 
 def written(folder, name, figures=1):

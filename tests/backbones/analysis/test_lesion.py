@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.analysis.complexity import complexity
-from backbones.analysis.lesion import removable, without
+from backbones.analysis.lesion import interchangeable, removable, reordered, without
 from backbones.nets import make_net
 
 
@@ -93,3 +93,23 @@ def test_a_removed_block_costs_nothing():
     whole = complexity(net, 32)
     with without(net, "layer1.1"):
         assert whole.multiply_adds - complexity(net, 32).multiply_adds == 2 * 32 * 32 * 4 * 4 * 9
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet20", "cifar_plain20"])
+@torch.no_grad()
+def test_blocks_in_another_order_equal_a_net_built_so(name):
+    net, x = settled(name, width=4)
+    built = copy.deepcopy(net)
+    built.layer2 = nn.Sequential(built.layer2[0], built.layer2[2], built.layer2[1])
+    with reordered(net, {"layer2.1": "layer2.2", "layer2.2": "layer2.1"}):
+        assert torch.equal(net(x), built(x))
+    assert not torch.equal(net(x), built(x))
+
+
+def test_blocks_change_places_within_a_stage_alone():
+    net = make_net("cifar_resnet14", 10, width=4)
+    assert interchangeable(net) == [["layer1.0", "layer1.1"]]  # the others have one block that keeps the shape
+    wrong = ({"layer1.0": "layer2.1", "layer2.1": "layer1.0"}, {"layer1.0": "layer1.1"}, {"layer2.0": "layer2.0"})
+    for order in wrong:
+        with pytest.raises(ValueError, match="only take the place of another of its stage"), reordered(net, order):
+            pass
