@@ -37,14 +37,10 @@ def least_scores(
 ) -> float | list[float]:
     """The least score of each of the classes `names`, or one for all where a number alone is given.
 
-    A class that is not named has the number that is given for all, else its `stored` threshold, else `SCORE`. Raises
-    `InputError` for a class that there is not, or that is given twice.
+    A class that is not named has the number that is given for all, else its `stored` threshold, else `SCORE`; of two
+    for one class the last counts. Raises `InputError` for a class that there is not.
     """
     by_class = dict(given or ())
-    if len(by_class) != len(given or ()):
-        twice = [name for name, _ in given or ()]
-        which = next(name for name in twice if twice.count(name) > 1)
-        raise InputError(f"--score: given twice for {'all classes' if which is None else which}; leave one out")
     for name in by_class:
         if name is not None and name not in names:
             near = difflib.get_close_matches(name, names, n=1)
