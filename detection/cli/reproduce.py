@@ -75,9 +75,10 @@ def _list() -> int:
     from detection.experiments.catalogue import HARDWARE, PUBLISHED
 
     for each in PUBLISHED:
-        cost = f"about {hours:.0f} h" if (hours := each.hours()) >= 1 else "minutes"
-        after = f" after {each.needs}" if each.needs else ""
-        print(f"{each.name:8} {each.shows}" + (f" ({cost}{after})" if each.command else ""))
+        hours = each.hours()
+        cost = [f"about {hours:.0f} h" if hours >= 1 else "under 1 h" if hours else "trains nothing"]
+        cost += [f"after {each.needs}"] if each.needs else []
+        print(f"{each.name:8} {each.shows}" + (f" ({', '.join(cost)})" if each.command else ""))
         for line in filter(None, (each.command, each.note)):
             print(f"         {line}")
     print(f"\n{HARDWARE}")

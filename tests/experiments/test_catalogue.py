@@ -35,8 +35,10 @@ def test_its_command_and_files_exist(each):
     assert program == "frcnn" and command in {**COMMANDS, **EXPERIMENTS}
     assert all((ROOT / word).is_file() for word in words if word.startswith("configs/"))
     assert not each.needs or each.needs in {other.name for other in PUBLISHED}
-    for net in each.classifiers[0] if each.classifiers else ():
-        make_net(net, 10)
+    for config, net in each.trains:
+        assert (ROOT / config).is_file()
+        if net:
+            make_net(net, 10)
 
 
 def test_no_cifar_net_computes_for_longer_than_its_kernels_take_to_start():
