@@ -143,10 +143,12 @@ EFFECTS = {
     },
     "submit": {
         "--predictions": more(
-            "--data={data} --kind=voc --split=val", "--predictions={run}/predictions.json", shows="status"
+            "--data={data} --kind=voc --split=val --output={out}",
+            "--predictions={run}/predictions.json",
+            shows="status",
         ),
         "--data": more(
-            "--predictions={run}/predictions.json --kind=voc --split=val",
+            "--predictions={run}/predictions.json --kind=voc --split=val --output={out}",
             "--data={data}",
             "--data={classes}",
             shows="status",
