@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from detection.cli.answer import Answer, add_json, answering
 from detection.cli.arguments import Parser, at_least
-from detection.cli.score_option import add_score, least_scores
 from detection.cli.testing import (
     IMPROVEMENTS,
     add_running,
@@ -24,6 +22,7 @@ from detection.cli.testing import (
     size_text,
     tell_of_compilation,
 )
+from detection.cli.thresholds import add_thresholds, least_scores
 from detection.counted import counted
 from detection.errors import InputError
 from detection.progress import track
@@ -47,9 +46,6 @@ FORMS = ("coco", "csv", "yolo", "voc", "labelme")
 
 DECODERS = 4
 """Threads that decode images, at most, unless more are asked for."""
-
-NEVER = 2.0
-"""A score that nothing reaches."""
 
 NOTABLE_WAIT = 0.2
 """Share of the time that a network may wait for images before it is told."""
@@ -89,7 +85,6 @@ def _run(args: argparse.Namespace, answer: Answer) -> None:
     images = collected.images
     pictures = dict(zip(images, picture_names(images)))
     refuse_overwriting((args.output / name for name in (*pictures.values(), "predictions.json")), images)
-    given = copy.copy(args)
     # of workers elsewhere this process only has to know the classes
     device = parallel.start(parallel.choose_device("cpu" if args.engine == "ray" else args.device))
     try:
@@ -106,7 +101,7 @@ def _run(args: argparse.Namespace, answer: Answer) -> None:
             mine = [batches[i] for i in left[parallel.rank() :: parallel.world()]]
             if args.engine == "ray":
                 with Writer(args.output, 0, _settings(args)) as writer:
-                    predict_on_ray(given, _detector, mine, pictures, writer.write)
+                    predict_on_ray(args, _detector, mine, pictures, writer.write)
             else:
                 _predict(args, detector, mine, pictures)
             if detector.grey_bits == 16:
@@ -141,13 +136,11 @@ def _detector(args: argparse.Namespace, device: torch.device) -> Any:
     if parallel.rank() == 0:
         print(f"input: {size_text(detectors[0])}")
     tell_of_compilation(args)
-    stored, replaced = detectors[0].thresholds, args.score is not None
-    args.score = least_scores(args.score, stored, detectors[0].class_names)
-    if replaced and stored and parallel.rank() == 0:
+    stored = detectors[0].thresholds
+    args.least = least_scores(args, stored, detectors[0].class_names)
+    if args.score and stored and parallel.rank() == 0:
         print(f"--score: in place of the thresholds of {args.checkpoint[0]}")
-    if args.classes:
-        args.score = _of_classes(args, detectors[0].class_names)
-    least = min(args.score) if isinstance(args.score, list) else args.score
+    least = min(args.least) if isinstance(args.least, list) else args.least
     detectors = [d.finding(least) for d in detectors]  # below its own threshold too
     if args.grey_bits:
         detectors = [replace(d, grey_bits=args.grey_bits) for d in detectors]
@@ -155,20 +148,9 @@ def _detector(args: argparse.Namespace, device: torch.device) -> Any:
     return in_tiles(improve(detectors, args) if improves(args) else detectors[0], args)
 
 
-def _of_classes(args: argparse.Namespace, names: tuple[str, ...]) -> list[float]:
-    """The scores from which on detections count, with those of other classes beyond reach."""
-    wanted = [name.strip() for name in args.classes.split(",")]
-    unknown = [name for name in wanted if name not in names]
-    if unknown:
-        raise InputError(f"--classes: there is no class {unknown[0]!r}; there are {', '.join(names)}")
-    scores = args.score if isinstance(args.score, list) else [args.score] * len(names)
-    return [score if name in wanted else NEVER for name, score in zip(names, scores)]
-
-
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """What decides which detections an image has."""
     names = (
-        "score",
         "size",
         "batch",
         "invalid",
@@ -179,7 +161,8 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "overlap",
         *IMPROVEMENTS,
     )
-    return {"checkpoint": list(map(_known_as, args.checkpoint)), **{name: getattr(args, name) for name in names}}
+    given = {name: getattr(args, name) for name in names}
+    return {"checkpoint": list(map(_known_as, args.checkpoint)), "score": args.least, **given}
 
 
 def _known_as(path: Path) -> str:
@@ -212,7 +195,7 @@ def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]],
         in_precision(args.precision, detector.device),
     ):
         for batch in track(decoder(batches), "predicting", len(batches)):
-            found = [some.above(args.score) for some in detector.detect(batch.inputs)]
+            found = [some.above(args.least) for some in detector.detect(batch.inputs)]
             finisher.submit(finish, batch, found)
     if decoder.waited > NOTABLE_WAIT * max(decoder.elapsed, 2.0):
         share = decoder.waited / decoder.elapsed
@@ -269,7 +252,7 @@ def _parser() -> Parser:
     add_testing(parser, required=True)
     add_tiles(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/predict"), help="folder to write into")
-    add_score(parser)
+    add_thresholds(parser)
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once")
     parser.add_argument("--size", type=at_least(32), help="input size in pixels; default as in training")
     add_running(parser)
@@ -286,7 +269,6 @@ def _parser() -> Parser:
     save = f"also as labels to correct, or as a table: {', '.join(FORMS)}"
     parser.add_argument("--save", nargs="+", choices=FORMS, default=[], metavar="FORM", help=save)
     parser.add_argument("--crops", action="store_true", help="also each detection as a picture, in crops/CLASS")
-    parser.add_argument("--classes", metavar="A,B", help="these classes alone")
     parser.add_argument("--every", type=at_least(1), default=1, metavar="N", help="of a video each Nth frame")
     add_json(parser)
     return parser

@@ -79,7 +79,7 @@ class Worker:
         decoder = Decoder(detector.prepare, args.workers or 1, skip=skip, grey_bits=detector.grey_bits)
         with in_precision(args.precision, detector.device):
             (batch,) = decoder([paths])
-            found = [some.above(args.score) for some in detector.detect(batch.inputs)]
+            found = [some.above(args.least) for some in detector.detect(batch.inputs)]
         return finish_batch(args, names, detector.class_names, batch, found), batch.skipped
 
 

@@ -53,7 +53,7 @@ def _one(args: argparse.Namespace, detector: Any, name: str, place: Path) -> tup
         for number, frame in enumerate(track(video.frames(), "predicting frames", video.count)):
             if number % args.every:
                 continue
-            found = detector.detect([detector.prepare(frame)])[0].above(args.score)
+            found = detector.detect([detector.prepare(frame)])[0].above(args.least)
             record = to_records(name, found, detector.class_names)
             row = {"frame": number, "time": round(number / video.rate, 3), "detections": record["detections"]}
             lines.write(json.dumps(row) + "\n")
