@@ -87,7 +87,7 @@ def error_curves(
     }
     families = {family: members for family, members in families.items() if members}
     colours = _colours(runs)
-    figure = _figure(len(families), 1, title)
+    figure = blank_figure(len(families), 1, title)
     panels = figure.subplots(1, len(families), sharey=True, squeeze=False)[0]
     for panel, (family, members) in zip(panels, families.items()):
         for name, run in members.items():
@@ -95,7 +95,7 @@ def error_curves(
             smooth = smoothed(run.training_error, run.window)
             panel.plot(run.iterations, smooth, color=colour, linewidth=0.8, linestyle="--")
             panel.plot(run.test_iterations, run.test_error, color=colour, linewidth=2.0, label=name)
-        _dress(panel, family, "iterations", "error (%)" if panel is panels[0] else "")
+        dress(panel, family, "iterations", "error (%)" if panel is panels[0] else "")
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         styles = [
             Line2D([], [], color="0.4", linewidth=0.8, linestyle="--", label="training"),
@@ -115,7 +115,7 @@ def cost_figure(points: Mapping[str, tuple[float, Sequence[float]]], title: str,
     """What nets achieve over what they cost, on a logarithmic x axis: a dot for each training run and the name at their
     mean. points: net -> its cost and its values. Raises `ValueError` for no points."""
     _check_any(points)
-    figure = _figure(2, 1, title)
+    figure = blank_figure(2, 1, title)
     panel = figure.subplots()
     colours = _colours(points)
     for name, (cost, values) in points.items():
@@ -125,7 +125,7 @@ def cost_figure(points: Mapping[str, tuple[float, Sequence[float]]], title: str,
         panel.annotate(name, (cost, mean), xytext=(7, -3), textcoords="offset points", size=8, color=colours[name])
     panel.set_xscale("log")
     panel.margins(x=0.2)
-    _dress(panel, "", x, y)
+    dress(panel, "", x, y)
     return figure
 
 
@@ -144,15 +144,15 @@ def response_figure(responses: Mapping[str, Sequence[Response]]) -> Figure:
     above, sorted by magnitude below. Plain nets are dashed. Raises `ValueError` for no responses."""
     _check_any(responses)
     colours = _colours(responses)
-    figure = _figure(1, 2, "Standard deviations of layer responses", scale=1.6)
+    figure = blank_figure(1, 2, "Standard deviations of layer responses", scale=1.6)
     ordered, ranked = figure.subplots(2, 1, sharey=True)
     for name, layers in responses.items():
         colour, style = colours[name], "--" if "plain" in name else "-"
         stds = [layer.std for layer in layers]
         ordered.plot([layer.index for layer in layers], stds, style, color=colour, linewidth=1.4, label=name)
         ranked.plot(range(1, len(stds) + 1), sorted(stds, reverse=True), style, color=colour, linewidth=1.4, label=name)
-    _dress(ordered, "in the order of the layers", "3x3 layer, from the image", "std of response")
-    _dress(ranked, "sorted by magnitude", "3x3 layer, largest first", "std of response")
+    dress(ordered, "in the order of the layers", "3x3 layer, from the image", "std of response")
+    dress(ranked, "sorted by magnitude", "3x3 layer, largest first", "std of response")
     for panel in (ordered, ranked):
         panel.set_ylim(bottom=0)
         _legend(panel)
@@ -176,7 +176,7 @@ def gradient_figure(
     unit = "gradient norm / weight norm" if relative else "gradient norm"
     histories = histories or {}
     columns = max(len(histories), 1)
-    figure = _figure(max(columns, 2), 2 if histories else 1, "Gradients of the loss with respect to the weights")
+    figure = blank_figure(max(columns, 2), 2 if histories else 1, "Gradients of the loss with respect to the weights")
     grid = figure.add_gridspec(2 if histories else 1, columns)
     top = figure.add_subplot(grid[0, :])
     colours = _colours(layers)
@@ -184,7 +184,7 @@ def gradient_figure(
         colour, style = colours[name], "--" if "plain" in name else "-"
         top.plot(range(1, len(norms) + 1), list(norms.values()), style, color=colour, linewidth=1.4, label=name)
     top.set_yscale("log")
-    _dress(top, "by layer", "layer, from the image", unit)
+    dress(top, "by layer", "layer, from the image", unit)
     _legend(top)
     if histories:
         first = figure.add_subplot(grid[1, 0])
@@ -196,12 +196,12 @@ def gradient_figure(
 def _draw_histories(figure: Figure, panels: list[Axes], histories: Mapping[str, GradientHistory], unit: str) -> None:
     """One net in each panel, one colour for each stage in all of them, and one legend below."""
     stages = list(dict.fromkeys(stage for history in histories.values() for stage in history.norms))
-    colours = dict(zip(stages, _cycle(len(stages))))
+    colours = dict(zip(stages, colours_for(len(stages))))
     for panel, (name, history) in zip(panels, histories.items()):
         for stage, values in history.norms.items():
             panel.plot(history.iterations, list(values), color=colours[stage], linewidth=1.2, label=stage)
         panel.set_yscale("log")
-        _dress(panel, f"{name} while it learns", "iterations", unit if panel is panels[0] else "")
+        dress(panel, f"{name} while it learns", "iterations", unit if panel is panels[0] else "")
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
     handles = [Line2D([], [], color=colour, linewidth=1.2, label=stage) for stage, colour in colours.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, edgecolor="0.85")
@@ -211,15 +211,15 @@ def lesion_figure(lesions: Mapping[str, Lesions]) -> Figure:
     """Test error without each one block, a panel per net on one y axis; lines between stages, and a dashed one at the
     error of the intact net. After figure 3 of Veit et al. 2016. Raises `ValueError` for no nets."""
     _check_any(lesions)
-    figure = _figure(1, len(lesions), "Test error after removing one block", scale=1.6)
+    figure = blank_figure(1, len(lesions), "Test error after removing one block", scale=1.6)
     panels = figure.subplots(len(lesions), 1, sharey=True, squeeze=False)[:, 0]
-    for panel, (name, lesion), colour in zip(panels, lesions.items(), _cycle(len(lesions))):
+    for panel, (name, lesion), colour in zip(panels, lesions.items(), colours_for(len(lesions))):
         places = range(1, len(lesion.errors) + 1)
         panel.plot(
             places, list(lesion.errors.values()), "o-", color=colour, markersize=4, linewidth=0.8, label="one removed"
         )
         panel.axhline(lesion.intact, color="0.3", linewidth=1.0, linestyle="--", label=f"intact: {lesion.intact:.2f} %")
-        _dress(panel, name, "", "test error (%)")
+        dress(panel, name, "", "test error (%)")
         panel.margins(y=0.2)
         _mark_stages(panel, list(lesion.errors))
         # Above the panel: inside it would hide a stage's number or a block.
@@ -250,13 +250,15 @@ def _check_any(given: Mapping[str, object]) -> None:
         raise ValueError("nothing to draw: at least one net is needed")
 
 
-def _figure(columns: int, rows: int, title: str, scale: float = 1.0) -> Figure:
+def blank_figure(columns: int, rows: int, title: str, scale: float = 1.0) -> Figure:
+    """Of `columns` x `rows` panels of the usual size, `scale` times as wide."""
     figure = Figure(figsize=(PANEL[0] * columns * scale, PANEL[1] * rows), dpi=DPI, layout="constrained")
     figure.suptitle(title, size=11)
     return figure
 
 
-def _cycle(count: int) -> list[str]:
+def colours_for(count: int) -> list[str]:
+    """So many colours, which come again after the seventh."""
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
@@ -267,7 +269,8 @@ def _colours(nets: Iterable[str]) -> dict[str, str]:
     return {net: COLOURS[distinct.index(family) % len(COLOURS)] for net, family in families.items()}
 
 
-def _dress(panel: Axes, title: str, x: str, y: str) -> None:
+def dress(panel: Axes, title: str, x: str, y: str) -> None:
+    """Titles, grid and ticks as in every figure here."""
     panel.set_title(title, size=10)
     panel.set_xlabel(x, size=9)
     panel.set_ylabel(y, size=9)

@@ -10,7 +10,7 @@ from backbones.analysis.lesion import removable, without
 from detection.classify.images import ImageSet
 from detection.classify.views import View, errors_of
 from detection.experiments.figures import Lesions, lesion_figure
-from detection.experiments.random_figures import disturbance_figure
+from detection.experiments.random_lesion_figure import disturbance_figure
 from detection.experiments.random_lesions import Draws, disturb, table
 from detection.experiments.report import Report
 from detection.loading.class_testing import scores_of

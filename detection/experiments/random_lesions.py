@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from scipy.stats import kendalltau
+
 from backbones.analysis.lesion import interchangeable, removable, reordered, without
 from backbones.nets import Net
 from detection.errors import InputError
@@ -78,8 +80,7 @@ def _kendall(stages: list[list[str]], order: dict[str, str]) -> float:
     """Kendall's tau of the blocks that can be swapped, from the image to the classifier."""
     places = {name: k for k, name in enumerate(name for names in stages for name in names)}
     ranks = [places[order[name]] for name in places]
-    pairs = [(a, b) for i, a in enumerate(ranks) for b in ranks[i + 1 :]]
-    return 1 - 2 * sum(a > b for a, b in pairs) / len(pairs)
+    return float(kendalltau(range(len(ranks)), ranks).statistic)
 
 
 def table(found: dict[str, Disturbed]) -> str:
