@@ -10,10 +10,9 @@ import pytest
 TOOLS = Path(__file__).parents[2] / "tools"
 
 
-@pytest.mark.slow
 def test_the_quick_check_passes_on_the_cpu(tmp_path):
     command = [sys.executable, TOOLS / "gpu_check.py", "--device", "cpu", "--quick", "--results", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "gpu_check.json").read_text())
     claims = " ".join(check["what"] for check in found["checks"])

@@ -64,7 +64,7 @@ def jobs(shapes, broken, tiny, trained, tmp_path_factory):
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=900,
+        timeout=300,
         env=ENVIRONMENT,
     )
     assert done.returncode == 0, done.stderr
