@@ -4,12 +4,15 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from detection.cli import predict_ray
 from detection.cli.main import main
 from detection.cli.predict import _detector
+from detection.errors import InputError
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 STORE = 80 * 2**20
@@ -116,6 +119,43 @@ def test_what_a_worker_raises_is_one_line(cluster, predict, tmp_path, shapes, ca
     assert predict("out", "--engine=ray", images=[str(tmp_path / "bad.png")]) == 2
     error = capsys.readouterr().err
     assert "bad.png" in error.splitlines()[-1] and "Traceback" not in error
+
+
+class Silent:
+    """In Ray's place: workers that are ready at once and die of every batch, after a wait in vain."""
+
+    def __init__(self):
+        self.exceptions, self.waits = ray.exceptions, 0
+
+    def cluster_resources(self):
+        return {"CPU": 2.0}
+
+    def remote(self, **needs):
+        def method(name):
+            return SimpleNamespace(remote=lambda *given: (name, object()))
+
+        worker = SimpleNamespace(ready=method("ready"), predict=method("predict"))
+        return lambda made: SimpleNamespace(remote=lambda *given: worker)
+
+    def wait(self, tasks, num_returns, timeout):
+        self.waits += 1
+        return (tasks[:1] if self.waits > 1 else []), tasks
+
+    def get(self, task):
+        if task[0] == "predict":
+            raise ray.exceptions.WorkerCrashedError()
+
+    def kill(self, worker):
+        pass
+
+
+def test_a_full_cluster_is_told_and_an_image_that_kills_three_workers_ends_it(capsys):
+    crew = predict_ray._Crew(Silent(), SimpleNamespace(device="auto"), None, 1)
+    path = Path("heavy.png")
+    with pytest.raises(InputError, match="heavy.png: killed its workers, 3 times"):
+        list(crew.answers([[path]], {path: "heavy.png"}))
+    assert crew.lost == 3
+    assert capsys.readouterr().out.count("waiting for the cluster to have room for a worker") == 1
 
 
 @pytest.mark.parametrize(
