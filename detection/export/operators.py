@@ -12,9 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision import ops
 
-EVERY = 2**31 - 1
-"""Boxes that a suppression may keep."""
-
 
 def count_to(number: Tensor) -> Tensor:
     """0 .. number - 1, (number,) int64, of a number that is only known when the graph runs."""
@@ -44,23 +41,24 @@ class PadBelow(torch.autograd.Function):
 
 class Suppression(torch.autograd.Function):
     """boxes (B, N, 4), scores (B, C, N) -> (S, 3) int64 of group, class and row of what is kept: of each class, the
-    best first, without those that a better one overlaps by an IoU above `threshold`; scores above `least` (1,) only."""
+    best first and `most` of them, without those that a better one overlaps by an IoU above `threshold`; scores above
+    `least` (1,) only."""
 
     @staticmethod
-    def forward(ctx: Any, boxes: Tensor, scores: Tensor, threshold: float, least: Tensor) -> Tensor:
+    def forward(ctx: Any, boxes: Tensor, scores: Tensor, threshold: float, least: Tensor, most: int) -> Tensor:
         kept = [boxes.new_zeros((0, 3), dtype=torch.int64)]
         for group, (own, by_class) in enumerate(zip(boxes, scores)):
             for label, score in enumerate(by_class):
                 rows = (score > least[0]).nonzero().squeeze(1)
-                rows = rows[ops.nms(own[rows], score[rows], threshold)]
+                rows = rows[ops.nms(own[rows], score[rows], threshold)[:most]]
                 kept.append(torch.stack([torch.full_like(rows, group), torch.full_like(rows, label), rows], 1))
         return torch.cat(kept)
 
     @staticmethod
-    def symbolic(g: Any, boxes: Any, scores: Any, threshold: float, least: Any) -> Any:
-        most = g.op("Constant", value_t=torch.tensor([EVERY]))
+    def symbolic(g: Any, boxes: Any, scores: Any, threshold: float, least: Any, most: int) -> Any:
+        number = g.op("Constant", value_t=torch.tensor([most]))
         return g.op(
-            "NonMaxSuppression", boxes, scores, most, g.op("Constant", value_t=torch.tensor([threshold])), least
+            "NonMaxSuppression", boxes, scores, number, g.op("Constant", value_t=torch.tensor([threshold])), least
         )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,12 +50,9 @@ class WholeDetector(nn.Module):
         self.selector, self.anchors = model.selector, model.rpn.anchors
         self.short_side, self.long_side, self.nchw = detector.short_side, detector.long_side, nchw
 
-    def forward(self, images: Tensor, thresholds: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor, thresholds: Tensor) -> tuple[Tensor, ...]:
         planes = images if self.nchw else images.permute(0, 3, 1, 2)
-        original = torch._shape_as_tensor(planes)[2:]
-        size = self._size(original)
-        x = (resize(planes, size) - self.trunk.pixel_mean) / self.trunk.pixel_std
-        x = PadBelow.apply(x, torch.remainder(-size, self.trunk.size_multiple))
+        x, size, original = self._canvas(planes)
         maps = self._wide(self.trunk.trunk(self._narrow(x)))
         limits = torch.stack([size[1], size[0], size[1], size[0]]).float()  # of x1 y1 x2 y2
         boxes, there = self._propose(maps, limits)
@@ -63,6 +61,17 @@ class WholeDetector(nn.Module):
         scale = torch.stack([ratio[1], ratio[0], ratio[1], ratio[0]])
         edges = torch.stack([original[1], original[0], original[1], original[0]]).float()
         return self._select(scores, found, thresholds, scale, edges)
+
+    def _canvas(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network sees of (B, 3, H, W) bytes, the size of the picture in it and that of the bytes: (2,) int64
+        height and width."""
+        original = torch._shape_as_tensor(planes)[2:]
+        size = self._size(original)
+        x = self._normalised(resize(planes, size))
+        return PadBelow.apply(x, torch.remainder(-size, self.trunk.size_multiple)), size, original
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        return (x - self.trunk.pixel_mean) / self.trunk.pixel_std
 
     def _narrow(self, x: Tensor) -> Tensor:
         return x.half() if self.half_precision else x
@@ -82,24 +91,39 @@ class WholeDetector(nn.Module):
         logits, deltas = map(self._wide, self.trunk.rpn.head([self._narrow(x) for x in maps]))
         boxes, scores, levels = [], [], []
         for level, (x, logit, delta) in enumerate(zip(maps, logits, deltas)):
-            top, rows = strongest(logit, self.proposals.before)
+            top, rows = self._strongest(logit, self.proposals.before)
             anchors = self._anchors(level, x)[rows]
             boxes.append(self.selector.coder.decode(delta.gather(1, rows[..., None].expand(-1, -1, 4)), anchors))
             scores.append(top)
             levels.append(torch.full_like(rows[0], level))
-        box, score, level_of = _clipped(torch.cat(boxes, 1), limits), torch.cat(scores, 1), torch.cat(levels)
+        box, score, level_of = clipped(torch.cat(boxes, 1), limits), torch.cat(scores, 1), torch.cat(levels)
         sides = box[..., 2:] - box[..., :2]
         score = torch.where((sides > self.selector.min_side).all(-1), score, LOW)
         own = level_of[None] == torch.arange(len(maps))[:, None]  # (L, N)
-        kept = Suppression.apply(box, torch.where(own, score[:, None], LOW), self.selector.nms, torch.tensor([LOW / 2]))
-        taken = torch.zeros_like(score).index_put((kept[:, 0], kept[:, 2]), torch.ones_like(kept[:, 0]).float())
-        best, rows = strongest(torch.where(taken > 0, score, LOW), self.proposals.after)
+        alone = torch.where(own, score[:, None], LOW)
+        kept = self._survivors(box, alone, self.selector.nms, torch.tensor([LOW / 2]), self.proposals.after)
+        best, rows = self._strongest(torch.where(kept, score, LOW), self.proposals.after)
         return box.gather(1, rows[..., None].expand(-1, -1, 4)), best > LOW / 2
+
+    def _strongest(self, scores: Tensor, most: int) -> tuple[Tensor, Tensor]:
+        return strongest(scores, most)
+
+    def _survivors(self, boxes: Tensor, scores: Tensor, threshold: float, least: Tensor, most: int) -> Tensor:
+        """(G, N) bool: which of boxes (G, N, 4) suppression keeps in any of the C runs of scores (G, C, N) that are
+        above `least` (1,). Of each run only the first `most` matter."""
+        kept = Suppression.apply(boxes, scores, threshold, least, most)
+        ones = torch.ones_like(kept[:, 0]).float()
+        return torch.zeros_like(scores[:, 0]).index_put((kept[:, 0], kept[:, 2]), ones) > 0
+
+    def _sides(self, x: Tensor) -> tuple[Any, Any]:
+        """Height and width of (B, C, H, W)."""
+        shape = torch._shape_as_tensor(x)[2:]
+        return shape[0], shape[1]
 
     def _anchors(self, level: int, x: Tensor) -> Tensor:
         """(H*W*A, 4), as `AnchorGenerator` has them."""
-        shape, stride = torch._shape_as_tensor(x)[2:], self.anchors.strides[level]
-        ys, xs = ((count_to(side) + self.anchors.offset).float() * stride for side in (shape[0], shape[1]))
+        stride, sides = self.anchors.strides[level], self._sides(x)
+        ys, xs = ((count_to(side) + self.anchors.offset).float() * stride for side in sides)
         y, x = torch.meshgrid(ys, xs, indexing="ij")
         shifts = torch.stack([x, y, x, y], -1)
         return (shifts[:, :, None] + getattr(self.anchors, f"cells{level}")).reshape(-1, 4)
@@ -116,7 +140,7 @@ class WholeDetector(nn.Module):
             feature = torch.cat([feature, around[number]], 1)
         logits, deltas = self._wide(self.predictor(feature))
         scores = logits.softmax(1)[:, :-1].reshape(images, places, -1).permute(0, 2, 1)
-        found = _clipped(ROI_CODER.decode(deltas, regions[:, None]), limits)  # (R, K or 1, 4)
+        found = clipped(ROI_CODER.decode(deltas, regions[:, None]), limits)  # (R, K or 1, 4)
         found = found.reshape(images, places, -1, 4).permute(0, 2, 1, 3)
         sides = found[..., 2:] - found[..., :2]
         return torch.where(there[:, None] & (sides > 0).all(-1), scores, -1.0), found
@@ -138,22 +162,27 @@ class WholeDetector(nn.Module):
 
     def _select(
         self, scores: Tensor, boxes: Tensor, thresholds: Tensor, scale: Tensor, edges: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """The detections of all images, in pixels of these."""
         images, classes, places = scores.shape[0], scores.shape[1], scores.shape[2]
         boxes = boxes.expand(images, classes, places, 4)  # classes may share theirs
         least = thresholds.amin(0, keepdim=True)
         alone = scores.reshape(-1, 1, places)  # each class of each image is a group
-        kept = Suppression.apply(boxes.reshape(-1, places, 4), alone, self.limits.nms, least)
-        ones = torch.ones_like(kept[:, 0]).float()
-        taken = torch.zeros_like(scores).reshape(-1, places).index_put((kept[:, 0], kept[:, 2]), ones)
-        score = torch.where(taken.reshape(images, -1) > 0, scores.reshape(images, -1), -1.0)
-        best, rows = strongest(score, self.limits.count)
+        kept = self._survivors(boxes.reshape(-1, places, 4), alone, self.limits.nms, least, self.limits.count)
+        score = torch.where(kept.reshape(images, -1), scores.reshape(images, -1), -1.0)
+        best, rows = self._strongest(score, self.limits.count)
         labels = torch.div(rows, places, rounding_mode="floor")
         found = boxes.reshape(images, -1, 4).gather(1, rows[..., None].expand(-1, -1, 4))
+        return self._listed(found, best, labels, thresholds, scale, edges)
+
+    def _listed(
+        self, found: Tensor, best: Tensor, labels: Tensor, thresholds: Tensor, scale: Tensor, edges: Tensor
+    ) -> tuple[Tensor, ...]:
+        """The outputs, of boxes (B, D, 4) in pixels of the network's input, scores and labels (B, D)."""
         image, place = (best > thresholds[labels]).nonzero(as_tuple=True)
-        return _clipped(found[image, place] * scale, edges), best[image, place], labels[image, place], image
+        return clipped(found[image, place] * scale, edges), best[image, place], labels[image, place], image
 
 
-def _clipped(boxes: Tensor, limits: Tensor) -> Tensor:
+def clipped(boxes: Tensor, limits: Tensor) -> Tensor:
+    """Boxes (..., 4) cut at 0 and at `limits` (4,)."""
     return torch.minimum(boxes.clamp(min=0.0), limits)
