@@ -13,7 +13,7 @@ from detection.errors import InputError
 from detection.evaluation.coco_ap import evaluate_coco
 from detection.evaluation.report import to_json
 from detection.evaluation.results import ground_truth, to_results
-from detection.export.onnx_file import GraphDetector
+from detection.export.graph_detector import GraphDetector
 from detection.loading.datasets import load_split
 from detection.progress import track
 from detection.training.validation import evaluate_detector

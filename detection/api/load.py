@@ -16,7 +16,9 @@ from detection.api.prediction import Prediction, checked_score
 from detection.config.schema import Config
 from detection.errors import InputError
 from detection.export.folder import load_export, read_export
-from detection.export.onnx_file import GraphDetector, read_onnx
+from detection.export.graph_detector import FORMS, GraphDetector
+from detection.export.onnx_file import read_onnx
+from detection.export.torch_file import read_torch
 from detection.loading.detectors import load_detector
 from detection.parallel import choose_device
 from detection.predict.detector import Detector
@@ -49,7 +51,9 @@ class LoadedDetector:
     def __repr__(self) -> str:
         names = ", ".join(self.class_names[:5]) + (", ..." if len(self.class_names) > 5 else "")
         model = self.config.model
-        kind = "ONNX" if isinstance(self.detector, GraphDetector) else f"{model.architecture} {model.backbone}"
+        kind = f"{model.architecture} {model.backbone}"
+        if isinstance(self.detector, GraphDetector):
+            kind = FORMS[self.detector.suffix].split()[1]
         sides = f"{self.detector.short_side} to {self.detector.long_side} pixels"
         return f"LoadedDetector({kind}, {names}; {sides}, {self.device})"
 
@@ -89,9 +93,9 @@ class LoadedDetector:
 
 
 def load(path: Path | str, device: str = "auto", size: int | None = None) -> LoadedDetector:
-    """The detector of a `best.pt` or `last.pt`, of the folder of a run (its best.pt), of an ONNX file or another
-    export, of hf://user/name on the Hugging Face Hub, or of torchvision, detectron2 or mmdetection: the state dict of a
-    fasterrcnn_resnet50_fpn or _v2, a .pkl of the zoo.
+    """The detector of a `best.pt` or `last.pt`, of the folder of a run (its best.pt), of an ONNX or .pt2 file or
+    another export, of hf://user/name on the Hugging Face Hub, or of torchvision, detectron2 or mmdetection: the state
+    dict of a fasterrcnn_resnet50_fpn or _v2, a .pkl of the zoo.
 
     device: auto, cpu, cuda, cuda:N or mps; size: shorter side of the network's input in pixels, default as in training.
     Raises `InputError` where the file is missing or is no detector. Checkpoints hold no code that is run.
@@ -105,7 +109,7 @@ def load(path: Path | str, device: str = "auto", size: int | None = None) -> Loa
         raise InputError(f"got {type(path).__name__}; give the path of a best.pt or last.pt")
     path = fetch(str(path)) if str(path).startswith("hf:") else weights_file(Path(path))
     # An export runs on the CPU, also where `auto` would find a GPU.
-    exported = path.is_dir() or path.suffix == ".onnx"
+    exported = path.is_dir() or path.suffix in FORMS
     chosen = torch.device("cpu") if exported and str(device) == "auto" else choose_device(str(device))
     detector, config = load_any_detector(path, chosen)
     detector = detector.at(size)
@@ -118,17 +122,17 @@ def weights_file(path: Path) -> Path:
 
 
 def load_any_detector(path: Path, device: torch.device) -> tuple[AnyDetector, Config]:
-    """The detector of a checkpoint, of the folder of a run, of an ONNX file or of the folder of another export, with
-    its configuration; that of an ONNX file, which knows none, is the default. It finds all that evaluation counts."""
+    """The detector of a checkpoint, of the folder of a run, of an ONNX or .pt2 file or of the folder of another export,
+    with its configuration; that of a file, which knows none, is the default. It finds all that evaluation counts."""
     path = weights_file(path)
-    if not path.is_dir() and path.suffix != ".onnx":
+    if not path.is_dir() and path.suffix not in FORMS:
         return load_detector(path, device)
     if path.is_dir():
         read_export(path)
     if device.type != "cpu":
         raise InputError(f"{path}: an exported detector runs on the CPU; give --device cpu")
-    if path.suffix == ".onnx":
-        graph = read_onnx(path)
+    if path.suffix in FORMS:
+        graph = (read_onnx if path.suffix == ".onnx" else read_torch)(path)
         return graph.finding(graph.lowest), Config()
     detector, config = load_detector(path / "model.pt", device)
     return load_export(path, detector), config

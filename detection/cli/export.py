@@ -1,4 +1,4 @@
-"""`frcnn export`: a detector as one ONNX file, or for OpenVINO."""
+"""`frcnn export`: a detector as one file for ONNX Runtime or torch, for OpenVINO, or as safetensors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from detection.errors import InputError
 
 DESCRIPTION = """Write a detector for other runtimes. onnx: one file that takes raw images of any size and gives
 detections, with the thresholds of `frcnn threshold` inside; ONNX Runtime in any language runs it without this toolkit.
+torch: the same as one .pt2 file of torch.export, which torch and torchvision run without this toolkit.
 openvino: a folder for `frcnn predict` and `frcnn evaluate` on the CPU. int8 takes its ranges from images, by default
-those of the training split. Both are held against torch before they are kept. safetensors: the
+those of the training split. All are held against the detector before they are kept. safetensors: the
 checkpoint in a file that holds no code, for this toolkit and others."""
 
-PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "openvino": ("fp32", "bf16", "int8")}
+PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "torch": ("fp32",), "openvino": ("fp32", "bf16", "int8")}
 
 
 def main(arguments: list[str]) -> int:
@@ -22,26 +23,30 @@ def main(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     if args.backend == "safetensors":
         return _as_safetensors(parser, args)
-    one_file = args.backend == "onnx"
     known = PRECISIONS[args.backend]
     if args.precision not in known:
         raise InputError(f"--precision {args.precision}: {args.backend} has {', '.join(known)}")
-    if not one_file:
+    if args.backend == "openvino":
         refuse_unused(parser, args, "layout license", "on --backend openvino")
 
     import torch
 
     from detection.export.folder import export
     from detection.export.onnx_file import write_onnx
+    from detection.export.torch_file import write_torch
     from detection.loading.detectors import load_detector
 
     file = args.checkpoint / "best.pt" if args.checkpoint.is_dir() else args.checkpoint
     detector, config = load_detector(file, torch.device("cpu"))
     images = _images(args.images, config, detector.class_names, args.count)
-    if one_file:
+    nchw = args.layout == "nchw"
+    if args.backend == "torch":
+        output = args.output or file.with_suffix(".pt2")
+        found = write_torch(detector, output, images, nchw, args.license)
+    elif args.backend == "onnx":
         named = file.stem if args.precision == "fp32" else f"{file.stem}_{args.precision}"
         output = args.output or file.with_name(f"{named}.onnx")
-        found = write_onnx(detector, output, images, args.precision, args.layout == "nchw", args.license)
+        found = write_onnx(detector, output, images, args.precision, nchw, args.license)
     else:
         output = args.output or Path("runs/export")
         found = export(detector, file, output, args.precision, images).parity
@@ -72,21 +77,21 @@ def _parser() -> Parser:
     parser = Parser("frcnn export", DESCRIPTION)
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt or last.pt of a run, or its folder")
     parser.add_argument(
-        "--backend", choices=["onnx", "openvino", "safetensors"], default="onnx", help="form of the export"
+        "--backend", choices=["onnx", "torch", "openvino", "safetensors"], default="onnx", help="form of the export"
     )
     parser.add_argument(
         "--precision",
         choices=["fp32", "fp16", "bf16", "int8"],
         default="fp32",
-        help="fp32 and int8 everywhere, fp16 in onnx, bf16 in openvino",
+        help="fp32 everywhere, int8 in onnx and openvino, fp16 in onnx, bf16 in openvino",
     )
     parser.add_argument("--layout", choices=["nhwc", "nchw"], default="nhwc", help="how images lie: channels last or "
-                        "first (onnx)")  # fmt: skip
-    parser.add_argument("--license", metavar="TEXT", help="of the weights, for the file's metadata (onnx)")
+                        "first (onnx, torch)")  # fmt: skip
+    parser.add_argument("--license", metavar="TEXT", help="of the weights, for the file's metadata (onnx, torch)")
     parser.add_argument("--images", nargs="+", help="image files, folders or globs to calibrate and compare on")
     parser.add_argument("--count", type=at_least(1), default=300, help="images to calibrate and compare on, at most")
     parser.add_argument(
-        "--output", type=Path, help="new file (onnx; default beside the checkpoint) or folder (openvino; runs/export)"
+        "--output", type=Path, help="new file (default beside the checkpoint) or folder (openvino; runs/export)"
     )
     return parser
 

@@ -169,8 +169,9 @@ def _known_as(path: Path) -> str:
     """Which weights these are."""
     from detection.checkpoint import digest
     from detection.export.folder import read_export
+    from detection.export.graph_detector import FORMS
 
-    if path.suffix == ".onnx":
+    if path.suffix in FORMS:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     return f"{digest(path / 'model.pt')} {read_export(path)}" if path.is_dir() else digest(path)
 

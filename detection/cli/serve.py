@@ -86,13 +86,14 @@ def _detectors(words: list[str], device: str, size: int | None) -> dict[str, Loa
 
 
 def _name(path: Path) -> str:
-    return path.resolve().parent.name if path.name in ("best.pt", "last.pt", "best.onnx") else path.resolve().stem
+    of_a_run = path.name in ("best.pt", "last.pt", "best.onnx", "best.pt2")
+    return path.resolve().parent.name if of_a_run else path.resolve().stem
 
 
 def _parser() -> Parser:
     parser = Parser("frcnn serve", DESCRIPTION)
     add = parser.add_argument
-    what = "best.pt, the folder of a run or an ONNX file, or NAME=PATH; the first answers where a request names none"
+    what = "best.pt, the folder of a run, an ONNX or .pt2 file, or NAME=PATH; the first answers where none is named"
     add("model", nargs="+", metavar="MODEL", help=what)
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all")
     add("--port", type=int, default=8000, choices=range(65536), metavar="PORT", help="0 for any that is free")

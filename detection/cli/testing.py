@@ -57,7 +57,7 @@ def add_testing(parser: argparse.ArgumentParser, required: bool = False) -> None
         type=_checkpoint,
         action="append",
         required=required,
-        help="best.pt or last.pt, an ONNX file, the folder of an export, or hf://user/name; several: an ensemble",
+        help="best.pt, last.pt, an ONNX or .pt2 file, the folder of an export, or hf://user/name; several: an ensemble",
     )
     add = parser.add_argument_group(
         "improvements at test time, each alone or together; one image at a time"
@@ -149,7 +149,7 @@ def improve(detectors: Sequence[AnyDetector], args: argparse.Namespace) -> Impro
 
     nets = [detector for detector in detectors if isinstance(detector, Detector)]
     if len(nets) < len(detectors):
-        raise InputError("ensembles and improvements look into the network, which an ONNX file hides; give checkpoints")
+        raise InputError("ensembles and improvements look into the network, which a graph hides; give checkpoints")
     if args.batch != 1:
         raise InputError(f"--batch {args.batch}: ensembles and improvements take one image at a time; leave it out")
     options = {name: getattr(args, name) for name in IMPROVEMENTS}
@@ -162,11 +162,12 @@ def tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> N
 
     from detection.api.load import weights_file
     from detection.data.hold_out import index_fingerprints
+    from detection.export.graph_detector import FORMS
     from detection.loading.detectors import trained_images
 
     known = index_fingerprints(index)
     for path in map(weights_file, checkpoints):
-        if path.suffix == ".onnx":
+        if path.suffix in FORMS:
             continue
         seen = int(np.isin(known, trained_images(path / "model.pt" if path.is_dir() else path)).sum())
         if seen:

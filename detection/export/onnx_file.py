@@ -12,78 +12,25 @@ import io
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from detection import __version__
-from detection.data.image import as_rgb
 from detection.errors import InputError
+from detection.export.graph_detector import GraphDetector, describe, least_scores
 from detection.export.openvino import require
 from detection.export.parity import Parity, compare
 from detection.export.quantize import to_int8
 from detection.export.whole import OUTPUTS, WholeDetector
 from detection.files.atomic import write_atomically
 from detection.predict.detector import Detector
-from detection.records import Detections
 
 OPSET = 17
 EXAMPLE = (70, 96)
 """Pixels of the image that the graph is traced on; any other size is computed by the same operators."""
-
-
-@dataclass(frozen=True)
-class GraphDetector:
-    """The detector of a file, which runs as `Detector` does, one image at a time.
-
-    session: of ONNX Runtime; layout: nhwc or nchw; lowest: score of a detection that evaluation counts; thresholds: by
-    label, those of the file; least: those that are asked of it, None for its own.
-    """
-
-    session: Any
-    class_names: tuple[str, ...]
-    short_side: int
-    long_side: int
-    layout: str
-    lowest: float
-    thresholds: tuple[float, ...]
-    least: tuple[float, ...] | None = None
-    grey_bits: int = 16
-    device: torch.device = torch.device("cpu")
-
-    def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
-        """Detections of each image, as those of `Detector`."""
-        return self.detect([self.prepare(image) for image in images])
-
-    def prepare(self, image: np.ndarray) -> np.ndarray:
-        return as_rgb(image)
-
-    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
-        return [self._one(image) for image in images]
-
-    def _one(self, image: np.ndarray) -> Detections:
-        given = np.ascontiguousarray(image if self.layout == "nhwc" else image.transpose(2, 0, 1))[None]
-        more = {} if self.least is None else {"thresholds": np.array(self.least, np.float32)}
-        boxes, scores, labels, _ = map(torch.from_numpy, self.session.run(None, {"images": given, **more}))
-        return Detections(boxes, scores, labels, (image.shape[0], image.shape[1]))
-
-    def at(self, short_side: int | None) -> GraphDetector:
-        if short_side not in (None, self.short_side):
-            raise InputError(f"--size {short_side}: the file was exported with {self.short_side}; export again at that")
-        return self
-
-    def served(self, compiled: bool = False) -> GraphDetector:
-        if compiled:
-            raise InputError("--compiled: an ONNX file is not compiled by torch; leave it out")
-        return self
-
-    def finding(self, least: float | None = None, count: int | None = None) -> GraphDetector:
-        if count is not None:
-            raise InputError("--max-detections: an ONNX file keeps the number that it was exported with; leave it out")
-        return self if least is None else replace(self, least=(least,) * len(self.class_names))
 
 
 def write_onnx(
@@ -108,23 +55,11 @@ def write_onnx(
         raise InputError(f"{output}: exists already; give another file with --output")
     if not images:
         raise InputError("export: needs at least one image to compare on; give some with --images")
-    least = detector.thresholds or (detector.model.roi_stage.limits.score,) * len(detector.class_names)
+    least = least_scores(detector)
     graph = _traced(detector, least, nchw, precision == "fp16")
     if precision == "int8":
         graph = to_int8(graph, images, nchw, detector.grey_bits)
-    about = {
-        "names": json.dumps(detector.class_names),
-        "thresholds": json.dumps([round(float(t), 6) for t in least]),
-        "short_side": str(detector.short_side),
-        "long_side": str(detector.long_side),
-        "layout": "nchw" if nchw else "nhwc",
-        "score": str(detector.model.roi_stage.limits.score),
-        "precision": precision,
-        "grey_bits": str(detector.grey_bits),
-        "version": f"frcnn-toolkit {__version__}",
-        "license": licence or "not stated",
-    }
-    for key, value in about.items():
+    for key, value in describe(detector, precision, nchw, licence).items():
         graph.metadata_props.add(key=key, value=value)
     plain = detector.finding(min(least)).served()
     parity = compare(plain, _detector(graph.SerializeToString(), "the graph").finding(min(least)), images[:8])
@@ -176,17 +111,9 @@ def _detector(content: bytes, name: str) -> GraphDetector:
     except Exception as error:  # its exceptions share no public base class
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{name}: not a graph that ONNX Runtime reads ({line}); export again") from error
-    about = session.get_modelmeta().custom_metadata_map
-    try:
-        return GraphDetector(
-            session,
-            tuple(json.loads(about["names"])),
-            int(about["short_side"]),
-            int(about["long_side"]),
-            about["layout"],
-            float(about["score"]),
-            tuple(json.loads(about["thresholds"])),
-            grey_bits=int(about["grey_bits"]),
-        )
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{name}: is no detector of `frcnn export`: its metadata lacks {error}") from error
+
+    def run(images: np.ndarray, thresholds: np.ndarray | None) -> Any:
+        more = {} if thresholds is None else {"thresholds": thresholds}
+        return session.run(None, {"images": images, **more})
+
+    return GraphDetector.of(run, ".onnx", session.get_modelmeta().custom_metadata_map, name)

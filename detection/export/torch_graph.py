@@ -10,6 +10,7 @@ from torch import Tensor
 
 from detection.export.operators import RegionFeatures
 from detection.export.sized import SizedDetector
+from detection.predict.detector import Detector
 
 ALONE = [[0.0, 0.0, 0.25, 0.25], [0.5, 0.5, 0.75, 0.75]]
 """Boxes that overlap nothing."""
@@ -18,13 +19,23 @@ ALONE = [[0.0, 0.0, 0.25, 0.25], [0.5, 0.5, 0.75, 0.75]]
 class TorchDetector(SizedDetector):
     """See `WholeDetector` for what goes in and comes out."""
 
+    def __init__(self, detector: Detector, nchw: bool = False) -> None:
+        super().__init__(detector, nchw)
+        # Of a map whose sides are unknown, torch takes for granted that it lies in planes; where a channels-last filter
+        # made it lie otherwise, the compiler reads it in the wrong order.
+        for module in self.modules():
+            for name, held in module._buffers.items():
+                module._buffers[name] = None if held is None else held.contiguous()
+            for own in module.parameters(recurse=False):
+                own.data = own.data.contiguous()
+
     def _canvas(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         original = torch.cat([torch.full((1,), side, dtype=torch.int64) for side in planes.shape[2:]])
         size = self._size(original)
         height, width = size.tolist()
         for side in (height, width):
             torch._check(side >= 1)
-        x = F.interpolate(planes, size=(height, width), mode="bilinear", antialias=True)
+        x = F.interpolate(planes.contiguous(), size=(height, width), mode="bilinear", antialias=True)
         multiple = self.trunk.size_multiple
         below, right = ((side + multiple - 1) // multiple * multiple - side for side in (height, width))
         return F.pad(self._normalised(x.float()), (0, right, 0, below)), size, original

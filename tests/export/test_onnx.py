@@ -13,32 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from same_detections import assert_same
+from sure_detector import KINDS, SIZES, picture, sure_detector
 
 import detection
 from detection import checkpoint
 from detection.cli.main import main
-from detection.config.schema import ModelConfig
 from detection.data.image import resize_image
 from detection.export.onnx_file import read_onnx, write_onnx
 from detection.export.resizing import resize
 from detection.geometry.boxes import iou
-from detection.model.build import build_model
-from detection.predict.detector import Detector
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-
-SIZES = [(70, 96), (96, 70), (64, 64), (33, 200), (150, 31), (480, 640), (7, 5)]
-
-
-def picture(size, seed=0):
-    """Something to find: blocks on noise."""
-    random = np.random.default_rng(seed)
-    image = random.integers(0, 60, (*size, 3), dtype=np.uint8)
-    for _ in range(6):
-        y, x = (int(random.integers(0, side)) for side in size)
-        image[y : y + size[0] // 3 + 1, x : x + size[1] // 3 + 1] = random.integers(0, 256, 3, dtype=np.uint8)
-    return image
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(20, 60), st.integers(20, 60), st.integers(0, 9))
@@ -48,31 +34,6 @@ def test_bytes_are_resized_to_the_very_level(height, width, to_height, to_width,
     found = resize(torch.from_numpy(image).permute(2, 0, 1)[None], torch.tensor([to_height, to_width]))
     expected = resize_image(image, (to_height, to_width))
     assert np.array_equal(found[0].permute(1, 2, 0).numpy(), expected)
-
-
-KINDS = {
-    "fpn": {"architecture": "fpn", "anchors.sizes": [[8], [16], [32], [64], [128]]},
-    "fpn, shared boxes": {"architecture": "fpn", "anchors.sizes": [[8], [16], [32], [64], [128]], "agnostic": True},
-    "c4, pooled, context": {"architecture": "c4", "anchors.sizes": [[16, 32, 64]], "pool": "pool", "context": True},
-    "dc5, legacy": {"architecture": "dc5", "anchors.sizes": [[16, 32]], "pool": "align_legacy"},
-}
-
-
-def sure_detector(kind):
-    """A network whose scores tell regions apart."""
-    wanted = KINDS[kind]
-    model = ModelConfig(wanted["architecture"], "resnet18", None, "frozen", width=8)
-    model.anchors.sizes, model.roi.pool = wanted["anchors.sizes"], wanted.get("pool", "align")
-    model.roi.context, model.roi.class_agnostic = wanted.get("context", False), wanted.get("agnostic", False)
-    model.rpn.test_after_nms, model.rpn.test_before_nms, model.roi.hidden = 40, 100, 32
-    torch.manual_seed(0)
-    net = build_model(model, 3).eval()
-    with torch.no_grad():
-        net.rpn.head.objectness.weight.mul_(30)
-        net.roi_stage.predictor.scores.weight.mul_(100)
-        net.roi_stage.predictor.scores.bias[-1] = -4.0
-        net.roi_stage.predictor.deltas.weight.mul_(100)
-    return Detector(net, ("a", "b", "c"), 64, 100, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,7 +53,7 @@ def test_every_architecture_at_every_size(kind, tmp_path):
     assert count > 10
     # Images of one size go together; what each of them shows says `image`.
     both = [picture((80, 50), seed) for seed in (1, 2)]
-    boxes, scores, labels, image = graph.session.run(None, {"images": np.stack(both)})
+    boxes, scores, labels, image = graph.run(np.stack(both), None)
     for number, alone in enumerate(both):
         expected = detector([alone])[0]
         assert (image == number).sum() == len(expected.scores)
@@ -110,7 +71,7 @@ def test_smaller_files_find_nearly_the_same(precision, size, score, share, tmp_p
     write_onnx(detector, tmp_path / "small.onnx", files, precision)
     assert (tmp_path / "small.onnx").stat().st_size < size * (tmp_path / "whole.onnx").stat().st_size
     whole, small = (read_onnx(tmp_path / f"{name}.onnx") for name in ("whole", "small"))
-    about = small.session.get_modelmeta().custom_metadata_map
+    about = small.about
     assert about["precision"] == precision and json.loads(about["names"]) == ["a", "b", "c"]
     assert {each.domain for each in __import__("onnx").load(str(tmp_path / "small.onnx")).opset_import} == {""}
     same = count = 0
@@ -172,7 +133,7 @@ def test_a_program_without_the_toolkit(trained, shapes, tmp_path):
 
 def test_the_file_says_what_it_is(exported):
     graph = read_onnx(exported)
-    about = graph.session.get_modelmeta().custom_metadata_map
+    about = graph.about
     assert (about["license"], about["layout"], json.loads(about["names"])) == ("CC0", "nchw", list(graph.class_names))
     assert json.loads(about["parity"])["images"] == 3
     domains = {each.domain for each in __import__("onnx").load(str(exported)).opset_import}
@@ -198,5 +159,5 @@ def test_refusals(exported, trained, shapes, tmp_path, capsys):
     refused(*predict, f"--checkpoint={broken}", because=f"{broken}: not a graph that ONNX Runtime reads")
     refused(*predict, f"--checkpoint={tmp_path / 'none.onnx'}", because="there is no such file")
     refused(*predict, f"--checkpoint={exported}", "--size=128", because="--size 128: the file was exported with")
-    refused(*predict, f"--checkpoint={exported}", "--flip", because="which an ONNX file hides; give checkpoints")
+    refused(*predict, f"--checkpoint={exported}", "--flip", because="which a graph hides; give checkpoints")
     refused(*predict, f"--checkpoint={exported}", "--compiled", because="is not compiled by torch")

@@ -1,0 +1,117 @@
+"""A detector that lies in one file as a graph, whatever runs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from detection import __version__
+from detection.data.image import as_rgb
+from detection.errors import InputError
+from detection.predict.detector import Detector
+from detection.records import Detections
+
+Run = Callable[[np.ndarray, "np.ndarray | None"], Sequence[Any]]
+"""(images, thresholds or None for the file's own) -> the four outputs as arrays: see `detection.export.whole`."""
+
+FORMS = {".onnx": "an ONNX file", ".pt2": "a .pt2 file"}
+"""By the suffix of a file."""
+
+
+@dataclass(frozen=True)
+class GraphDetector:
+    """The detector of a file, which runs as `Detector` does, one image at a time.
+
+    suffix: of the file, a key of `FORMS`; about: its metadata; layout: nhwc or nchw; lowest: score of a detection that
+    evaluation counts; thresholds: by label, those of the file; least: those that are asked of it, None for its own.
+    """
+
+    run: Run
+    suffix: str
+    about: Mapping[str, str]
+    class_names: tuple[str, ...]
+    short_side: int
+    long_side: int
+    layout: str
+    lowest: float
+    thresholds: tuple[float, ...]
+    least: tuple[float, ...] | None = None
+    grey_bits: int = 16
+    device: torch.device = torch.device("cpu")
+
+    @staticmethod
+    def of(run: Run, suffix: str, about: Mapping[str, str], name: str) -> GraphDetector:
+        """That of a file called `name`, with its metadata. Raises `InputError` where they lack something."""
+        try:
+            return GraphDetector(
+                run,
+                suffix,
+                about,
+                tuple(json.loads(about["names"])),
+                int(about["short_side"]),
+                int(about["long_side"]),
+                about["layout"],
+                float(about["score"]),
+                tuple(json.loads(about["thresholds"])),
+                grey_bits=int(about["grey_bits"]),
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise InputError(f"{name}: is no detector of `frcnn export`: its metadata lacks {error}") from error
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        """Detections of each image, as those of `Detector`."""
+        return self.detect([self.prepare(image) for image in images])
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        return as_rgb(image)
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        return [self._one(image) for image in images]
+
+    def _one(self, image: np.ndarray) -> Detections:
+        given = np.ascontiguousarray(image if self.layout == "nhwc" else image.transpose(2, 0, 1))[None]
+        least = None if self.least is None else np.array(self.least, np.float32)
+        boxes, scores, labels, _ = map(torch.as_tensor, self.run(given, least))
+        return Detections(boxes, scores, labels, (image.shape[0], image.shape[1]))
+
+    def at(self, short_side: int | None) -> GraphDetector:
+        if short_side not in (None, self.short_side):
+            raise InputError(f"--size {short_side}: the file was exported with {self.short_side}; export again at that")
+        return self
+
+    def served(self, compiled: bool = False) -> GraphDetector:
+        if compiled:
+            raise InputError(f"--compiled: {FORMS[self.suffix]} is not compiled by torch; leave it out")
+        return self
+
+    def finding(self, least: float | None = None, count: int | None = None) -> GraphDetector:
+        if count is not None:
+            form = FORMS[self.suffix]
+            raise InputError(f"--max-detections: {form} keeps the number that it was exported with; leave it out")
+        return self if least is None else replace(self, least=(least,) * len(self.class_names))
+
+
+def least_scores(detector: Detector) -> tuple[float, ...]:
+    """From which score on there is a detection of each class: the thresholds of a file."""
+    return detector.thresholds or (detector.model.roi_stage.limits.score,) * len(detector.class_names)
+
+
+def describe(detector: Detector, precision: str, nchw: bool, licence: str | None) -> dict[str, str]:
+    """What a program must know beside the graph."""
+    return {
+        "names": json.dumps(detector.class_names),
+        "thresholds": json.dumps([round(float(t), 6) for t in least_scores(detector)]),
+        "short_side": str(detector.short_side),
+        "long_side": str(detector.long_side),
+        "layout": "nchw" if nchw else "nhwc",
+        "score": str(detector.model.roi_stage.limits.score),
+        "precision": precision,
+        "grey_bits": str(detector.grey_bits),
+        "version": f"frcnn-toolkit {__version__}",
+        "license": licence or "not stated",
+    }
