@@ -179,6 +179,7 @@ EFFECTS = {
         "--backend": more(f"{RUN} --count=1 --output={{out}}/a.onnx", "--backend=openvino", shows="names"),
         "--precision": more(f"{OPENVINO} --count=1 --output={{out}}", "--precision=int8", shows="told"),
         "--layout": more(f"{RUN} --count=1 --output={{out}}/a.onnx", "--layout=nchw", shows="a.onnx"),
+        "--fixed": more(f"{RUN} --output={{out}}/a.onnx", "--fixed=96x96", shows="a.onnx"),
         "--license": more(f"{RUN} --count=1 --output={{out}}/a.onnx", "--license=MIT", shows="a.onnx"),
         "--images": more(f"{RUN} --output={{out}}/a.onnx", f"--images {IMAGES}", shows="told"),
         "--count": more(f"{RUN} --output={{out}}/a.onnx", "--count=1", shows="told"),

@@ -18,6 +18,7 @@ from detection.errors import InputError
 from detection.export.folder import load_export, read_export
 from detection.export.graph_detector import FORMS, GraphDetector
 from detection.export.onnx_file import read_onnx
+from detection.export.openvino_file import read_openvino
 from detection.export.torch_file import read_torch
 from detection.loading.detectors import load_detector
 from detection.parallel import choose_device
@@ -25,6 +26,9 @@ from detection.predict.detector import Detector
 
 AnyDetector = Detector | GraphDetector
 """A network, or a graph that hides one."""
+
+READERS = {".onnx": read_onnx, ".pt2": read_torch, ".xml": read_openvino}
+"""By the suffixes of `FORMS`."""
 
 SMALLEST_SIZE = 32
 """pixels of the network's input"""
@@ -93,9 +97,9 @@ class LoadedDetector:
 
 
 def load(path: Path | str, device: str = "auto", size: int | None = None) -> LoadedDetector:
-    """The detector of a `best.pt` or `last.pt`, of the folder of a run (its best.pt), of an ONNX or .pt2 file or
-    another export, of hf://user/name on the Hugging Face Hub, or of torchvision, detectron2 or mmdetection: the state
-    dict of a fasterrcnn_resnet50_fpn or _v2, a .pkl of the zoo.
+    """The detector of a `best.pt` or `last.pt`, of the folder of a run (its best.pt), of an ONNX, .pt2 or .xml
+    file or another export, of hf://user/name on the Hugging Face Hub, or of torchvision, detectron2 or mmdetection: the
+    state dict of a fasterrcnn_resnet50_fpn or _v2, a .pkl of the zoo.
 
     device: auto, cpu, cuda, cuda:N or mps; size: shorter side of the network's input in pixels, default as in training.
     Raises `InputError` where the file is missing or is no detector. Checkpoints hold no code that is run.
@@ -132,7 +136,7 @@ def load_any_detector(path: Path, device: torch.device) -> tuple[AnyDetector, Co
     if device.type != "cpu":
         raise InputError(f"{path}: an exported detector runs on the CPU; give --device cpu")
     if path.suffix in FORMS:
-        graph = (read_onnx if path.suffix == ".onnx" else read_torch)(path)
+        graph = READERS[path.suffix](path)
         return graph.finding(graph.lowest), Config()
     detector, config = load_detector(path / "model.pt", device)
     return load_export(path, detector), config

@@ -16,6 +16,8 @@ those of the training split. All are held against the detector before they are k
 checkpoint in a file that holds no code, for this toolkit and others."""
 
 PRECISIONS = {"onnx": ("fp32", "fp16", "int8"), "torch": ("fp32",), "openvino": ("fp32", "bf16", "int8")}
+FIXED_OPENVINO = ("fp32", "int8")
+"""bf16 would round the coordinates of boxes too, since all is in one graph."""
 
 
 def main(arguments: list[str]) -> int:
@@ -23,16 +25,19 @@ def main(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     if args.backend == "safetensors":
         return _as_safetensors(parser, args)
-    known = PRECISIONS[args.backend]
+    known = FIXED_OPENVINO if args.fixed and args.backend == "openvino" else PRECISIONS[args.backend]
     if args.precision not in known:
         raise InputError(f"--precision {args.precision}: {args.backend} has {', '.join(known)}")
-    if args.backend == "openvino":
-        refuse_unused(parser, args, "layout license", "on --backend openvino")
+    if args.backend == "openvino" and not args.fixed:
+        refuse_unused(parser, args, "layout license", "on --backend openvino without --fixed")
+    if args.backend == "torch":
+        refuse_unused(parser, args, "fixed", "on --backend torch")
 
     import torch
 
     from detection.export.folder import export
     from detection.export.onnx_file import write_onnx
+    from detection.export.openvino_file import write_openvino
     from detection.export.torch_file import write_torch
     from detection.loading.detectors import load_detector
 
@@ -46,7 +51,10 @@ def main(arguments: list[str]) -> int:
     elif args.backend == "onnx":
         named = file.stem if args.precision == "fp32" else f"{file.stem}_{args.precision}"
         output = args.output or file.with_name(f"{named}.onnx")
-        found = write_onnx(detector, output, images, args.precision, nchw, args.license)
+        found = write_onnx(detector, output, images, args.precision, nchw, args.license, args.fixed)
+    elif args.fixed:
+        output = args.output or file.with_suffix(".xml")
+        found = write_openvino(detector, output, images, args.precision, nchw, args.license, args.fixed)
     else:
         output = args.output or Path("runs/export")
         found = export(detector, file, output, args.precision, images).parity
@@ -58,7 +66,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _as_safetensors(parser: Parser, args: argparse.Namespace) -> int:
-    refuse_unused(parser, args, "precision layout license images count", "on --backend safetensors")
+    refuse_unused(parser, args, "precision layout fixed license images count", "on --backend safetensors")
     from detection import checkpoint
 
     file = args.checkpoint / "best.pt" if args.checkpoint.is_dir() else args.checkpoint
@@ -87,6 +95,13 @@ def _parser() -> Parser:
     )
     parser.add_argument("--layout", choices=["nhwc", "nchw"], default="nhwc", help="how images lie: channels last or "
                         "first (onnx, torch)")  # fmt: skip
+    parser.add_argument(
+        "--fixed",
+        type=_height_by_width,
+        metavar="HxW",
+        help="images of this height and width alone: shapes known beforehand, as TensorRT wants them (onnx), and one "
+        "model (openvino)",
+    )
     parser.add_argument("--license", metavar="TEXT", help="of the weights, for the file's metadata (onnx, torch)")
     parser.add_argument("--images", nargs="+", help="image files, folders or globs to calibrate and compare on")
     parser.add_argument("--count", type=at_least(1), default=300, help="images to calibrate and compare on, at most")
@@ -94,6 +109,13 @@ def _parser() -> Parser:
         "--output", type=Path, help="new file (default beside the checkpoint) or folder (openvino; runs/export)"
     )
     return parser
+
+
+def _height_by_width(text: str) -> tuple[int, int]:
+    height, apart, width = text.partition("x")
+    if not (apart and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; give height x width in pixels, as 480x640")
+    return int(height), int(width)
 
 
 def _images(names: list[str] | None, config: object, classes: tuple[str, ...], count: int) -> list[Path]:

@@ -172,7 +172,8 @@ def _known_as(path: Path) -> str:
     from detection.export.graph_detector import FORMS
 
     if path.suffix in FORMS:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        files = [path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else [])]
+        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     return f"{digest(path / 'model.pt')} {read_export(path)}" if path.is_dir() else digest(path)
 
 

@@ -20,13 +20,16 @@ import numpy as np
 import torch
 
 from detection.errors import InputError
-from detection.export.graph_detector import GraphDetector, describe, least_scores
+from detection.export.folding import folded
+from detection.export.graph_detector import GraphDetector, describe, fitting, least_scores
 from detection.export.openvino import require
 from detection.export.parity import Parity, compare
 from detection.export.quantize import to_int8
+from detection.export.sized import PADDED_OUTPUTS, FixedDetector
 from detection.export.whole import OUTPUTS, WholeDetector
 from detection.files.atomic import write_atomically
 from detection.predict.detector import Detector
+from detection.records import Size
 
 OPSET = 17
 EXAMPLE = (70, 96)
@@ -40,10 +43,12 @@ def write_onnx(
     precision: str = "fp32",
     nchw: bool = False,
     licence: str | None = None,
+    fixed: Size | None = None,
 ) -> Parity:
     """Write the detector into the new file `output`, held against torch on some of the images.
 
-    precision: fp32, fp16 or int8, which takes its ranges from all of the images.
+    precision: fp32, fp16 or int8, which takes its ranges from all of the images; fixed: (height, width) of the only
+    images that the file takes, whose tensors then have shapes that are known (`detection.export.sized`).
 
     Raises `InputError` where the file exists, a library is missing, or there is no image.
     """
@@ -53,13 +58,9 @@ def write_onnx(
         raise InputError(f"--output {output}: ONNX is one file; give a name that ends in .onnx")
     if output.exists():
         raise InputError(f"{output}: exists already; give another file with --output")
-    if not images:
-        raise InputError("export: needs at least one image to compare on; give some with --images")
-    least = least_scores(detector)
-    graph = _traced(detector, least, nchw, precision == "fp16")
-    if precision == "int8":
-        graph = to_int8(graph, images, nchw, detector.grey_bits)
-    for key, value in describe(detector, precision, nchw, licence).items():
+    images, least = fitting(images, fixed), least_scores(detector)
+    graph = build_graph(detector, images, precision, nchw, fixed)
+    for key, value in describe(detector, precision, nchw, licence, fixed).items():
         graph.metadata_props.add(key=key, value=value)
     plain = detector.finding(min(least)).served()
     parity = compare(plain, _detector(graph.SerializeToString(), "the graph").finding(min(least)), images[:8])
@@ -69,22 +70,36 @@ def write_onnx(
     return parity
 
 
-def _traced(detector: Detector, least: Sequence[float], nchw: bool, half: bool) -> Any:
-    """The graph, with the thresholds as the default of its second input."""
+def build_graph(detector: Detector, images: Sequence[Path], precision: str, nchw: bool, fixed: Size | None) -> Any:
+    """The ONNX model without metadata; see `write_onnx`."""
+    half = precision == "fp16"
+    if fixed is None:
+        graph = _traced(WholeDetector(detector, nchw, half), least_scores(detector), EXAMPLE)
+    else:
+        graph = folded(
+            _traced(FixedDetector(detector, fixed, nchw, half), least_scores(detector), fixed, PADDED_OUTPUTS)
+        )
+    return to_int8(graph, images, nchw, detector.grey_bits) if precision == "int8" else graph
+
+
+def _traced(whole: WholeDetector, least: Sequence[float], size: Size, fixed: Sequence[str] | None = None) -> Any:
+    """The graph, with the thresholds as the default of its second input. fixed: names of the outputs where images have
+    this size always."""
     onnx = require("onnx")
-    whole, content = WholeDetector(detector, nchw, half).eval(), io.BytesIO()
-    shape = (1, 3, *EXAMPLE) if nchw else (1, *EXAMPLE, 3)
+    nchw, content = whole.nchw, io.BytesIO()
+    shape = (1, 3, *size) if nchw else (1, *size, 3)
     image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
     sides = {2: "height", 3: "width"} if nchw else {1: "height", 2: "width"}
+    varying = {"images": {0: "batch", **sides}, **{name: {0: "detections"} for name in OUTPUTS}}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of every shape that becomes a number: those are fixed here
         torch.onnx.export(
-            whole,
+            whole.eval(),
             (image, torch.tensor(least, dtype=torch.float32)),
             content,  # type: ignore[arg-type]
             input_names=["images", "thresholds"],
-            output_names=list(OUTPUTS),
-            dynamic_axes={"images": {0: "batch", **sides}, **{name: {0: "detections"} for name in OUTPUTS}},
+            output_names=list(fixed or OUTPUTS),
+            dynamic_axes=None if fixed else varying,
             opset_version=OPSET,
             dynamo=False,
         )

@@ -52,19 +52,23 @@ def read_graph(path: Path, precision: str) -> Graph:
     """The graph of a file, ready to run on the CPU with as many threads as torch has."""
     if not path.is_file():
         raise InputError(f"{path}: is missing; export the detector again")
-    openvino = require("openvino")
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-    }
     try:
-        return _Requests(openvino.Core().compile_model(path, "CPU", settings))
+        return Requests(compiled(path, "bf16" if precision == "bf16" else "f32"))
     except RuntimeError as error:
         raise InputError(f"{path}: not a graph that OpenVINO reads ({_first(error)}); export again") from error
 
 
-class _Requests:
+def compiled(model: Any, precision: str) -> Any:
+    """A model of OpenVINO, or the path of one, made ready for the CPU. precision: f32 or bf16, of its products."""
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    return require("openvino").Core().compile_model(model, "CPU", settings)
+
+
+class Requests:
     """OpenVINO's compiled graph as a function. A request of it has one set of input and output memory, so every call
     takes one that no other thread uses, and copies the outputs before it is free again."""
 
@@ -72,13 +76,15 @@ class _Requests:
         self.compiled = compiled
         self.idle = [compiled.create_infer_request()]
 
-    def __call__(self, x: np.ndarray) -> list[np.ndarray]:
+    def __call__(self, *given: np.ndarray) -> list[np.ndarray]:
         try:
             request = self.idle.pop()
         except IndexError:  # others compute at the moment
             request = self.compiled.create_infer_request()
         try:
-            return [np.array(found) for found in request.infer([x], share_inputs=True, share_outputs=True).values()]
+            return [
+                np.array(found) for found in request.infer(list(given), share_inputs=True, share_outputs=True).values()
+            ]
         finally:
             self.idle.append(request)
 

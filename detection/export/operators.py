@@ -42,24 +42,23 @@ class PadBelow(torch.autograd.Function):
 class Suppression(torch.autograd.Function):
     """boxes (B, N, 4), scores (B, C, N) -> (S, 3) int64 of group, class and row of what is kept: of each class, the
     best first and `most` of them, without those that a better one overlaps by an IoU above `threshold`; scores above
-    `least` (1,) only."""
+    `least` only."""
 
     @staticmethod
-    def forward(ctx: Any, boxes: Tensor, scores: Tensor, threshold: float, least: Tensor, most: int) -> Tensor:
+    def forward(ctx: Any, boxes: Tensor, scores: Tensor, threshold: float, least: float, most: int) -> Tensor:
         kept = [boxes.new_zeros((0, 3), dtype=torch.int64)]
         for group, (own, by_class) in enumerate(zip(boxes, scores)):
             for label, score in enumerate(by_class):
-                rows = (score > least[0]).nonzero().squeeze(1)
+                rows = (score > least).nonzero().squeeze(1)
                 rows = rows[ops.nms(own[rows], score[rows], threshold)[:most]]
                 kept.append(torch.stack([torch.full_like(rows, group), torch.full_like(rows, label), rows], 1))
         return torch.cat(kept)
 
     @staticmethod
-    def symbolic(g: Any, boxes: Any, scores: Any, threshold: float, least: Any, most: int) -> Any:
+    def symbolic(g: Any, boxes: Any, scores: Any, threshold: float, least: float, most: int) -> Any:
         number = g.op("Constant", value_t=torch.tensor([most]))
-        return g.op(
-            "NonMaxSuppression", boxes, scores, number, g.op("Constant", value_t=torch.tensor([threshold])), least
-        )
+        overlap, score = (g.op("Constant", value_t=torch.tensor([value])) for value in (threshold, least))
+        return g.op("NonMaxSuppression", boxes, scores, number, overlap, score)
 
 
 class RegionFeatures(torch.autograd.Function):

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detection.data.image import resize_size
-from detection.export.operators import RegionFeatures, Suppression
+from detection.export.operators import RegionFeatures
 from detection.export.resizing import resize
 from detection.export.whole import WholeDetector, clipped
 from detection.model.roi_pool import pyramid_level
@@ -65,21 +65,12 @@ class FixedDetector(SizedDetector):
 
     def _canvas(self, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         size = torch.tensor(self.resized)
-        x = planes.float() if self.resized == self.original else self._resized(planes)
+        x = planes.float() if self.resized == self.original else resize(planes, size)
         below, right = (-side % self.trunk.size_multiple for side in self.resized)
         return F.pad(self._normalised(x), (0, right, 0, below)), size, torch.tensor(self.original)
 
-    def _resized(self, planes: Tensor) -> Tensor:
-        return resize(planes, torch.tensor(self.resized))
-
     def _strongest(self, scores: Tensor, most: int) -> tuple[Tensor, Tensor]:
         return scores.topk(min(most, int(scores.shape[1])), dim=1)
-
-    def _survivors(self, boxes: Tensor, scores: Tensor, threshold: float, least: Tensor, most: int) -> Tensor:
-        kept = Suppression.apply(boxes, scores, threshold, least, most)
-        groups, places = int(scores.shape[0]), int(scores.shape[2])
-        ones = torch.ones_like(kept[:, 0]).float()
-        return torch.zeros(groups, places).index_put((kept[:, 0], kept[:, 2]), ones) > 0
 
     def _listed(
         self, found: Tensor, best: Tensor, labels: Tensor, thresholds: Tensor, scale: Tensor, edges: Tensor

@@ -22,7 +22,7 @@ import torch
 import torchvision  # noqa: F401  registers its operators
 
 from detection.errors import InputError
-from detection.export.graph_detector import GraphDetector, describe, least_scores
+from detection.export.graph_detector import GraphDetector, describe, fitting, least_scores
 from detection.export.parity import Parity, compare
 from detection.export.torch_graph import TorchDetector
 from detection.files.atomic import write_atomically
@@ -46,8 +46,7 @@ def write_torch(
         raise InputError(f"--output {output}: give a name that ends in .pt2")
     if output.exists():
         raise InputError(f"{output}: exists already; give another file with --output")
-    if not images:
-        raise InputError("export: needs at least one image to compare on; give some with --images")
+    images = fitting(images, None)
     least, about = least_scores(detector), describe(detector, "fp32", nchw, licence)
     program = _exported(TorchDetector(detector, nchw), nchw, least)
     graph = GraphDetector.of(_runner(program, least), ".pt2", about, "the program")

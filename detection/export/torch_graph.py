@@ -46,7 +46,7 @@ class TorchDetector(SizedDetector):
         values, rows = torch.cat([scores, none], 1).topk(most, dim=1)
         return values, rows.clamp(max=scores.shape[1] - 1)
 
-    def _survivors(self, boxes: Tensor, scores: Tensor, threshold: float, least: Tensor, most: int) -> Tensor:
+    def _survivors(self, boxes: Tensor, scores: Tensor, threshold: float, least: float, most: int) -> Tensor:
         groups, places = scores.shape[0], scores.shape[2]
         group, run, row = (scores > least).nonzero(as_tuple=True)
         # Moved apart by run, in float64. torchvision promises torch that at least two boxes stay: those that have a run

@@ -101,18 +101,18 @@ class WholeDetector(nn.Module):
         score = torch.where((sides > self.selector.min_side).all(-1), score, LOW)
         own = level_of[None] == torch.arange(len(maps))[:, None]  # (L, N)
         alone = torch.where(own, score[:, None], LOW)
-        kept = self._survivors(box, alone, self.selector.nms, torch.tensor([LOW / 2]), self.proposals.after)
+        kept = self._survivors(box, alone, self.selector.nms, LOW / 2, self.proposals.after)
         best, rows = self._strongest(torch.where(kept, score, LOW), self.proposals.after)
         return box.gather(1, rows[..., None].expand(-1, -1, 4)), best > LOW / 2
 
     def _strongest(self, scores: Tensor, most: int) -> tuple[Tensor, Tensor]:
         return strongest(scores, most)
 
-    def _survivors(self, boxes: Tensor, scores: Tensor, threshold: float, least: Tensor, most: int) -> Tensor:
+    def _survivors(self, boxes: Tensor, scores: Tensor, threshold: float, least: float, most: int) -> Tensor:
         """(G, N) bool: which of boxes (G, N, 4) suppression keeps in any of the C runs of scores (G, C, N) that are
-        above `least` (1,). Of each run only the first `most` matter."""
+        above `least`. Of each run only the first `most` matter."""
         kept = Suppression.apply(boxes, scores, threshold, least, most)
-        ones = torch.ones_like(kept[:, 0]).float()
+        ones = (kept[:, 0] >= 0).float()
         return torch.zeros_like(scores[:, 0]).index_put((kept[:, 0], kept[:, 2]), ones) > 0
 
     def _sides(self, x: Tensor) -> tuple[Any, Any]:
@@ -166,12 +166,12 @@ class WholeDetector(nn.Module):
         """The detections of all images, in pixels of these."""
         images, classes, places = scores.shape[0], scores.shape[1], scores.shape[2]
         boxes = boxes.expand(images, classes, places, 4)  # classes may share theirs
-        least = thresholds.amin(0, keepdim=True)
+        scores = torch.where(scores > thresholds.amin(), scores, -1.0)
         alone = scores.reshape(-1, 1, places)  # each class of each image is a group
-        kept = self._survivors(boxes.reshape(-1, places, 4), alone, self.limits.nms, least, self.limits.count)
+        kept = self._survivors(boxes.reshape(-1, places, 4), alone, self.limits.nms, -0.5, self.limits.count)
         score = torch.where(kept.reshape(images, -1), scores.reshape(images, -1), -1.0)
         best, rows = self._strongest(score, self.limits.count)
-        labels = torch.div(rows, places, rounding_mode="floor")
+        labels = torch.div(rows, places, rounding_mode="trunc")
         found = boxes.reshape(images, -1, 4).gather(1, rows[..., None].expand(-1, -1, 4))
         return self._listed(found, best, labels, thresholds, scale, edges)
 
