@@ -1,4 +1,4 @@
-"""One image through ONNX Runtime: this toolkit's file against torchvision's own export of the same weights."""
+"""One image through exported files: this toolkit's against torchvision's own export of the same weights."""
 
 from __future__ import annotations
 
@@ -16,12 +16,23 @@ from torch import Tensor
 
 from benchmarks.measuring import Table, alternate, in_fresh_process, resident
 from benchmarks.peers import CLASSES, pictures, same_in_toolkit, torchvision_detector
+from detection.api.load import READERS
 from detection.experiments.report import Report
-from detection.export.onnx_file import OPSET, read_onnx, write_onnx
+from detection.export.onnx_file import OPSET, write_onnx
+from detection.export.openvino_file import write_openvino
+from detection.export.torch_file import write_torch
 from detection.geometry.boxes import iou
 from detection.predict.detector import Detector
 
-PEER, OWN = "torchvision's ONNX file", "toolkit's ONNX file"
+PEER = "torchvision's ONNX file"
+FILES = {
+    "toolkit's ONNX file": "fp32.onnx",
+    "toolkit's ONNX file, int8": "int8.onnx",
+    "toolkit's ONNX file of one size": "fixed.onnx",
+    "toolkit's OpenVINO model of one size": "fp32.xml",
+    "toolkit's OpenVINO model of one size, int8": "int8.xml",
+    "toolkit's .pt2 file": "fp32.pt2",
+}
 WORK = "ResNet-50-FPN"
 CALIBRATION = 8
 
@@ -31,17 +42,17 @@ def measure(data: str | None, rounds: int, command: list[str]) -> Report:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         table = in_fresh_process(_in_turn, data, rounds, folder)
-        memory = {side: in_fresh_process(_memory, folder, side) for side in (PEER, OWN, f"{OWN}, int8")}
+        memory = {side: in_fresh_process(_memory, folder, side) for side in (PEER, *FILES)}
     rows = ", ".join(f"{side} {megabytes:.0f} MB" for side, megabytes in memory.items())
     text = f"""ResNet-50-FPN, one image of 800 pixels on the shorter side, 80 classes, the same weights, random but for
-the scale of signals; all on ONNX Runtime but for the two in torch. torchvision's file takes floats of an image that has
-its size already; the toolkit's takes bytes of an image of any size, whose resize is part of the time. `same` counts
-detections of torchvision in torch that the other has too, of one class and with an IoU of .9.
+the scale of signals; ONNX files on ONNX Runtime. torchvision's file takes floats of an image that has its size already;
+the toolkit's take bytes. Those for any size resize them, which is part of the time; those of one size were made for this
+image's, which needs no resize. `same` counts detections of torchvision in torch that the other has too, of one class and
+with an IoU of .9.
 
 {table.text()}
 
-Peak memory of a process that loads the file and looks at the image three times: {rows}. OpenVINO's plugin fails on the
-toolkit's file; its own export is measured in the page of inference."""
+Peak memory of a process that loads the file and looks at the image three times: {rows}."""
     numbers: dict[str, Any] = {"time": table.numbers, "memory_mb": memory}
     return Report("benchmark_onnx", "Speed of ONNX files", command, numbers, text, {})
 
@@ -60,10 +71,14 @@ def _in_turn(data: str | None, rounds: int, folder: Path) -> Table:
         paths.append(folder / f"{k}.png")
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(paths[-1])
     write_torchvision(peer, images[0].float() / 255, folder / "torchvision.onnx")
+    size = (images[0].shape[1], images[0].shape[2])
     write_onnx(detector, folder / "fp32.onnx", paths[:1])
     write_onnx(detector, folder / "int8.onnx", paths, "int8")
-    sides = {PEER: _session(folder, PEER, images[0]), OWN: _session(folder, OWN, images[0])}
-    sides[f"{OWN}, int8"] = _session(folder, f"{OWN}, int8", images[0])
+    write_onnx(detector, folder / "fixed.onnx", paths[:1], fixed=size)
+    for precision in ("fp32", "int8"):
+        write_openvino(detector, folder / f"{precision}.xml", paths, precision, False, None, size)
+    write_torch(detector, folder / "fp32.pt2", paths[:1])
+    sides = {side: _session(folder, side, images[0]) for side in (PEER, *FILES)}
     pixels = images[0].permute(1, 2, 0).numpy()
     sides |= {
         "torchvision in torch": partial(peer, [images[0].float() / 255]),
@@ -102,7 +117,7 @@ def _session(folder: Path, side: str, image: Tensor) -> Callable[[], Any]:
         session = onnxruntime.InferenceSession(str(folder / "torchvision.onnx"), options)
         given = {"image": (image.float() / 255).numpy()}
         return lambda: session.run(None, given)
-    graph = read_onnx(folder / ("int8.onnx" if "int8" in side else "fp32.onnx"))
+    graph = READERS[Path(FILES[side]).suffix](folder / FILES[side])
     pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
     return lambda: graph([pixels])
 
