@@ -46,9 +46,9 @@ def measure(data: str | None, rounds: int, command: list[str]) -> Report:
     rows = ", ".join(f"{side} {megabytes:.0f} MB" for side, megabytes in memory.items())
     text = f"""ResNet-50-FPN, one image of 800 pixels on the shorter side, 80 classes, the same weights, random but for
 the scale of signals; ONNX files on ONNX Runtime. torchvision's file takes floats of an image that has its size already;
-the toolkit's take bytes. Those for any size resize them, which is part of the time; those of one size were made for this
-image's, which needs no resize. `same` counts detections of torchvision in torch that the other has too, of one class and
-with an IoU of .9.
+the toolkit's take bytes. Those for any size resize them, which is part of the time; those of one size were made for
+this image's, which needs no resize. `same` counts detections of torchvision in torch that the other has too, of one
+class and with an IoU of .9.
 
 {table.text()}
 
