@@ -76,7 +76,33 @@ def make_shortcut(inputs: int, outputs: int, stride: int, options: BlockOptions)
     return Projection(conv1x1(inputs, outputs, stride), make_norm(options.norm, outputs))
 
 
-class BasicBlock(nn.Module):
+class Block(nn.Module):
+    """What is common to both kinds: the way around the convolutions, and the ReLU behind the addition."""
+
+    relu_behind = True
+    plain: bool
+    downsample: nn.Module | None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.residual(x, self.beside(x), relu=True)
+
+    def residual(self, x: Tensor, add: Tensor | None = None, relu: bool = False) -> Tensor:
+        """The output of the convolutions alone; with `add` added and a ReLU where asked for."""
+        raise NotImplementedError
+
+    def beside(self, x: Tensor) -> Tensor | None:
+        """What the shortcut adds; nothing in a plain net."""
+        if self.plain:
+            return None
+        return x if self.downsample is None else self.downsample(x)
+
+    def around(self, x: Tensor) -> Tensor:
+        """What is left of the block without its convolutions: shortcut and ReLU; x itself in a plain net."""
+        beside = self.beside(x)
+        return x if beside is None else F.relu(beside)  # not in place: it may be the map of the block before
+
+
+class BasicBlock(Block):
     """Two 3x3 convolutions and the shortcut around them (figure 5, left)."""
 
     expansion = 1
@@ -90,12 +116,12 @@ class BasicBlock(nn.Module):
         self.plain = options.shortcut == "none"
         self.downsample = make_shortcut(inputs, width, stride, options)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def residual(self, x: Tensor, add: Tensor | None = None, relu: bool = False) -> Tensor:
         y = conv_norm(x, self.conv1, self.bn1, relu=True)
-        return conv_norm(y, self.conv2, self.bn2, add=shortcut(x, self.downsample, self.plain), relu=True)
+        return conv_norm(y, self.conv2, self.bn2, add=add, relu=relu)
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Block):
     """1x1 that narrows, 3x3, 1x1 that widens, and the shortcut around them (figure 5, right)."""
 
     expansion = 4
@@ -113,17 +139,10 @@ class Bottleneck(nn.Module):
         self.plain = options.shortcut == "none"
         self.downsample = make_shortcut(inputs, outputs, stride, options)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def residual(self, x: Tensor, add: Tensor | None = None, relu: bool = False) -> Tensor:
         y = conv_norm(x, self.conv1, self.bn1, relu=True)
         y = conv_norm(y, self.conv2, self.bn2, relu=True)
-        return conv_norm(y, self.conv3, self.bn3, add=shortcut(x, self.downsample, self.plain), relu=True)
-
-
-def shortcut(x: Tensor, downsample: nn.Module | None, plain: bool) -> Tensor | None:
-    """What is added of x, the input of a block, to the output of its convolutions; nothing in a plain net."""
-    if plain:
-        return None
-    return x if downsample is None else downsample(x)
+        return conv_norm(y, self.conv3, self.bn3, add=add, relu=relu)
 
 
 def stage(

@@ -1,5 +1,5 @@
-"""Classifiers by name: resnet18..152, plain18..152, vgg16 and vgg16_bn for ImageNet, cifar_resnetN and cifar_plainN for
-32x32 images."""
+"""Classifiers by name: resnet18..152, plain18..152, preact_resnet18..200, vgg16 and vgg16_bn for ImageNet;
+cifar_resnetN, cifar_plainN, cifar_preact_resnetN and cifar_preact_bottleneckN for 32x32 images."""
 
 from __future__ import annotations
 
@@ -8,47 +8,60 @@ from dataclasses import dataclass
 
 from backbones.blocks import SHORTCUTS, BlockOptions
 from backbones.cifar import CifarNet, check_depth
+from backbones.preact import LAYOUTS as PREACT_LAYOUTS
+from backbones.preact import PreActNet, check_bottleneck_depth
 from backbones.resnet import LAYOUTS, ResNet
 from backbones.vgg import VGG16
 
-Net = ResNet | CifarNet | VGG16
+Net = ResNet | CifarNet | VGG16 | PreActNet
 
 KNOWN = (
-    f"{', '.join(LAYOUTS)}, the same as plain18 ..., vgg16, vgg16_bn, cifar_resnetN and cifar_plainN for any N = 6n+2"
+    f"{', '.join(LAYOUTS)}, the same as plain18 ..., preact_resnet18 ... and preact_resnet200, vgg16, vgg16_bn, "
+    "cifar_resnetN, cifar_plainN and cifar_preact_resnetN for any N = 6n+2, cifar_preact_bottleneckN for any N = 9n+2"
 )
 
 
 @dataclass(frozen=True)
 class NetName:
     """What a name says. cifar: for 32x32 images; plain: without shortcuts, as VGG is too; normed: norms follow its
-    convolutions."""
+    convolutions; preact: norms precede them; bottleneck: the CIFAR net of bottlenecks."""
 
     cifar: bool
     plain: bool
     depth: int
     vgg: bool = False
     normed: bool = True
+    preact: bool = False
+    bottleneck: bool = False
 
     @classmethod
     def parse(cls, name: str) -> NetName:
         """Raises `ValueError` that says what is wrong with `name`."""
         if name in ("vgg16", "vgg16_bn"):
             return cls(False, True, 16, vgg=True, normed=name == "vgg16_bn")
-        found = re.fullmatch(r"(cifar_)?(resnet|plain)(\d+)", name)
+        found = re.fullmatch(r"(cifar_)?(preact_)?(resnet|plain|bottleneck)(\d+)", name)
         if not found:
             raise ValueError(f"net {name!r} is unknown; known are {KNOWN}")
-        parsed = cls(found[1] is not None, found[2] == "plain", int(found[3]))
-        if parsed.cifar:
+        cifar, preact, kind = found[1] is not None, found[2] is not None, found[3]
+        parsed = cls(cifar, kind == "plain", int(found[4]), preact=preact, bottleneck=kind == "bottleneck")
+        if (preact and parsed.plain) or (parsed.bottleneck and not (cifar and preact)):
+            raise ValueError(f"net {name!r} is unknown; known are {KNOWN}")
+        if cifar:
             try:
-                check_depth(parsed.depth)
+                (check_bottleneck_depth if parsed.bottleneck else check_depth)(parsed.depth)
             except ValueError as error:
                 raise ValueError(f"net {name!r}: {error}") from error
-        elif f"resnet{parsed.depth}" not in LAYOUTS:
+        elif parsed.layout not in (PREACT_LAYOUTS if preact else LAYOUTS):
             raise ValueError(f"net {name!r} is unknown; known are {KNOWN}")
         return parsed
 
+    @property
+    def layout(self) -> str:
+        """The key of its blocks among the layouts of ImageNet's nets."""
+        return f"{'preact_' if self.preact else ''}resnet{self.depth}"
+
     def shortcut(self, asked: str | None = None) -> str:
-        """The shortcut option: the one asked for, or the paper's, A for CIFAR and B for ImageNet.
+        """The shortcut option: the one asked for, or the papers', A for CIFAR without bottlenecks, else B.
 
         Raises `ValueError` where the net has not the option.
         """
@@ -60,7 +73,7 @@ class NetName:
         options = [key for key in SHORTCUTS if key != "none"]
         if asked is not None and asked not in options:
             raise ValueError(f"shortcut {asked!r}: a residual net has {', '.join(options)}; without, it is a plain net")
-        return asked or ("A" if self.cifar else "B")
+        return asked or ("A" if self.cifar and not self.bottleneck else "B")
 
 
 def make_net(
@@ -83,10 +96,14 @@ def make_net(
     if parsed.vgg:
         return VGG16(width or 64, classes, norm=norm if parsed.normed else None)
     options = BlockOptions(norm, stride_in_1x1, shortcut)
+    width = width or (16 if parsed.cifar else 64)
+    if parsed.preact:
+        n = (parsed.depth - 2) // (9 if parsed.bottleneck else 6)
+        bottleneck, counts = (parsed.bottleneck, (n, n, n)) if parsed.cifar else PREACT_LAYOUTS[parsed.layout]
+        return PreActNet(bottleneck, counts, classes, parsed.cifar, width, options, rematerialise)
     if parsed.cifar:
-        return CifarNet(parsed.depth, classes, width or 16, options, rematerialise)
-    layout = f"resnet{parsed.depth}"
-    return ResNet(layout, width or 64, options, classes=classes, rematerialise=rematerialise)
+        return CifarNet(parsed.depth, classes, width, options, rematerialise)
+    return ResNet(parsed.layout, width, options, classes=classes, rematerialise=rematerialise)
 
 
 def stages_of(net: Net) -> dict[str, list[str]]:
@@ -95,9 +112,16 @@ def stages_of(net: Net) -> dict[str, list[str]]:
         names = [name for name, _ in net.features.named_children()]
         stages = {f"stage {n}": [f"features.{names[i]}" for i in stage] for n, stage in enumerate(net.stages, start=1)}
         return {**stages, "classifier": ["classifier"]}
-    stages = {"stem": ["conv1", "bn1"]}
+    preact = isinstance(net, PreActNet)
+    stages = {"stem": ["conv1"] if preact and net.cifar else ["conv1", "bn1"]}
     stages |= {f"stage {i + 1}": [f"layer{i}"] for i in range(1, 5) if getattr(net, f"layer{i}", None) is not None}
-    return {**stages, "classifier": ["fc" if isinstance(net, ResNet) else "linear"]}
+    last = ["norm", "fc"] if preact else ["fc" if isinstance(net, ResNet) else "linear"]
+    return {**stages, "classifier": last}
+
+
+def for_small_images(net: Net) -> bool:
+    """Whether it was made for CIFAR's images of 32x32."""
+    return isinstance(net, CifarNet) or (isinstance(net, PreActNet) and net.cifar)
 
 
 def within(path: str, modules: list[str]) -> bool:

@@ -23,6 +23,7 @@ KEEP = "{own} --workers=0"
 NETS = "cifar_plain8 cifar_resnet8"
 SHORT = "--data={classes} --train.iterations=2 --train.batch=6 --net.width=4 --input.augment=pad --input.crop=16"
 DEGRADE = f"{SHORT} --input.pad=2 --input.workers=0 --evaluate.view=whole --output={{out}}/runs --results={{out}}"
+IDENTITY = f"--nets cifar_preact_resnet14 --images=8 {DEGRADE}"
 GRADIENTS = f"--nets cifar_resnet8 --images=8 {DEGRADE}"
 
 
@@ -257,6 +258,17 @@ EFFECTS = {
         "--swapped": more(LOOK, "--swapped 1", shows="status"),  # a net of three blocks has none to swap
         "--draws": more(f"{LOOK} --removed 1", "--draws=2", shows="lesion.json"),
         "--seed": more(f"{LOOK} --removed 1 --draws=1", "--seed=1", shows="lesion.json"),
+    },
+    "paths": {
+        **looking("paths"),
+        "--draws": more(f"{LOOK} --draws=1", "--draws=2", shows="paths.json"),
+        "--seed": more(f"{LOOK} --draws=1", "--seed=1", shows="paths.json"),
+    },
+    "identity": {
+        "--nets": more(IDENTITY, "--nets cifar_resnet14", shows="identity.json"),
+        "--trained": more(IDENTITY, "--trained {classifier}/best.pt", shows="status"),  # has one block a stage
+        "--images": more(IDENTITY, "--images=4", shows="identity.json"),
+        "--results": Other(IDENTITY, f"{IDENTITY}/deeper", "names"),
     },
     "gradients": {
         "--nets": more(GRADIENTS, "--nets cifar_plain8", shows="gradients.json"),

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from types import MethodType
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.analysis.layers import Block, blocks_of
@@ -36,7 +34,8 @@ def _keeps_shape(block: Block) -> bool:
 
 @contextlib.contextmanager
 def without(net: Net, *names: str) -> Iterator[None]:
-    """`net` with the convolutions of the blocks `names` deleted: a residual block is relu(shortcut(x)), a plain one x.
+    """`net` with the convolutions of the blocks `names` deleted: a residual block is relu(shortcut(x)), one of a
+    pre-activation net shortcut(x), a plain one x.
 
     Modules, weights and modes stay where they are; only the way through those blocks changes, and afterwards, also
     after an error, it is the one before. Raises `ValueError` for a name that is not in `removable(net)`.
@@ -45,7 +44,7 @@ def without(net: Net, *names: str) -> Iterator[None]:
     for name in names:
         if name not in known:
             raise ValueError(f"block {name!r} is not removable; removable are {', '.join(known)}")
-    with _computing({block: partial(_around, block) for name, block in blocks_of(net).items() if name in names}):
+    with computing({block: block.around for name, block in blocks_of(net).items() if name in names}):
         yield
 
 
@@ -72,12 +71,12 @@ def reordered(net: Net, order: Mapping[str, str]) -> Iterator[None]:
     ):
         raise ValueError("a block can only take the place of another of its stage that keeps the shape")
     blocks = blocks_of(net)
-    with _computing({blocks[at]: MethodType(type(blocks[who]).forward, blocks[who]) for at, who in order.items()}):
+    with computing({blocks[at]: MethodType(type(blocks[who]).forward, blocks[who]) for at, who in order.items()}):
         yield
 
 
 @contextlib.contextmanager
-def _computing(forwards: Mapping[Block, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+def computing(forwards: Mapping[Block, Callable[[Tensor], Tensor]]) -> Iterator[None]:
     """Each block computes what its function does, and afterwards, also after an error, what it did before."""
     before = {block: vars(block).get("forward") for block in forwards}  # not None inside another of the same block
     try:
@@ -90,11 +89,3 @@ def _computing(forwards: Mapping[Block, Callable[[Tensor], Tensor]]) -> Iterator
             vars(block).pop("forward", None)
             if own is not None:
                 vars(block)["forward"] = own
-
-
-def _around(block: Block, x: Tensor) -> Tensor:
-    """What is left of a block without its convolutions."""
-    if block.plain:
-        return x
-    # Not in place: x is the map of the block before.
-    return F.relu(x if block.downsample is None else block.downsample(x))

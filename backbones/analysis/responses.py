@@ -18,6 +18,7 @@ from backbones.analysis.layers import main_path
 from backbones.modes import in_mode
 from backbones.nets import Net
 from backbones.norm import FrozenNorm
+from backbones.preact import PreActNet
 from backbones.vgg import VGG16
 
 
@@ -85,6 +86,8 @@ def _norms_of_3x3(net: Net) -> dict[str, nn.Module]:
 
 def _norm_behind(net: Net, name: str) -> str:
     """Path of the norm that follows the convolution `name`."""
+    if isinstance(net, PreActNet):
+        raise ValueError("a pre-activation net has no norms behind its convolutions, where responses are seen")
     if not isinstance(net, VGG16):
         head, _, number = name.rpartition("conv")
         return f"{head}bn{number}"

@@ -36,6 +36,8 @@ EXPERIMENTS = {
     "responses": "how strongly the layers of trained nets respond",
     "gradients": "gradient norms by layer and stage",
     "lesion": "test error without single blocks of trained nets",
+    "paths": "through paths of which length the gradient of trained nets comes",
+    "identity": "what identity shortcuts promise of maps and gradients, checked",
     "summary": "depth, parameters, multiply-adds and memory of nets",
 }
 

@@ -50,13 +50,15 @@ class NetConfig:
     """The network."""
 
     name: str = "resnet50"
-    """resnet18 to resnet152, plain18 to plain152, vgg16, vgg16_bn, or cifar_resnetN and cifar_plainN with N = 6n+2"""
+    """resnet18 to resnet152, plain18 to plain152, preact_resnet18 to preact_resnet200, vgg16, vgg16_bn; for 32 pixels
+    cifar_resnetN, cifar_plainN and cifar_preact_resnetN with N = 6n+2, cifar_preact_bottleneckN with N = 9n+2"""
     shortcut: Literal["A", "B", "C"] | None = None
-    """A: zero-padded identity, B: projection where the size changes, C: all projections; default A for CIFAR, else B"""
+    """A: zero-padded identity, B: projection where the size changes, C: all projections; default A for CIFAR
+    without bottlenecks, else B"""
     width: int | None = ranged(None, "[1, inf)")
     """channels of the stem, for vgg16 of conv1_x; default 64, for CIFAR 16"""
     norm: Literal["batch", "sync", "group"] = "batch"
-    """norm after each convolution; vgg16 has none"""
+    """norm of each convolution: after it, in pre-activation nets before it; vgg16 has none"""
     stride_in_1x1: bool = False
     """bottlenecks halve the map in their first 1x1 (the paper) instead of the 3x3 (torchvision)"""
     rematerialise: bool = False

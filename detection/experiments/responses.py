@@ -9,6 +9,7 @@ import numpy as np
 from backbones.analysis.responses import Response, layer_responses
 from detection.classify.images import ImageSet
 from detection.classify.views import View, view_batches
+from detection.errors import InputError
 from detection.experiments.figures import response_figure
 from detection.experiments.report import Report
 from detection.loading.classifiers import Classifier
@@ -27,10 +28,12 @@ def responses(
     command: list[str],
 ) -> Report:
     """Standard deviations of every 3x3 layer's output after batch norm, over `images`."""
-    found = {
-        name: layer_responses(classifier.net, view_batches(images, view, batch, workers))
-        for name, classifier in classifiers.items()
-    }
+    found = {}
+    for name, classifier in classifiers.items():
+        try:
+            found[name] = layer_responses(classifier.net, view_batches(images, view, batch, workers))
+        except ValueError as error:
+            raise InputError(f"{name}: {error}") from error
     rows = [_row(name, layers) for name, layers in found.items()]
     header = ["net", "3x3 layers", "mean std", "median std", "largest std", "smallest std"]
     numbers = {name: [dataclasses.asdict(layer) for layer in layers] for name, layers in found.items()}

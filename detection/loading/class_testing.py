@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from backbones.cifar import CifarNet
+from backbones.nets import for_small_images
 from detection.classify.images import ImageSet
 from detection.classify.views import View, probabilities
 from detection.config.pretrain import CropConfig, ViewConfig
@@ -56,7 +56,7 @@ def view_for(
     evaluate, crops = ViewConfig(), CropConfig()
     if classifier.config is not None:
         evaluate, crops = classifier.config.evaluate, classifier.config.input
-    elif isinstance(classifier.net, CifarNet):
+    elif for_small_images(classifier.net):
         evaluate = ViewConfig(view="whole")
     view = view_of(evaluate, crops)
     try:

@@ -79,6 +79,23 @@ def test_responses_and_lesions_of_a_trained_net(run, pretrained, tmp_path):
     assert list(errors["without"]) == ["layer1.0", "layer2.0", "layer3.0"]
 
 
+def test_paths_of_a_trained_net(run, pretrained, tmp_path):
+    words = ["paths", pretrained / "best.pt", "--split", "val", "--batch", 4, "--draws", 3, "--results", tmp_path]
+    status, out, _ = run(*words)
+    assert status == 0 and "| cifar_resnet8 | 3 | 1.5 |" in out
+    lengths = written(tmp_path, "paths")["lengths"]["cifar_resnet8"]
+    assert lengths["paths"] == [0.125, 0.375, 0.375, 0.125] and sum(lengths["gradient"]) == pytest.approx(1)
+
+
+def test_identity_shortcuts_hold_what_they_promise_in_preactivation_nets_alone(run, small, classes, tmp_path):
+    nets = ["cifar_preact_resnet14", "cifar_resnet14", "cifar_preact_bottleneck20"]
+    words = ["identity", "--nets", *nets, "--images", 8, *small, f"--data={classes}", "--results", tmp_path]
+    assert run(*words)[0] == 0
+    stages = written(tmp_path, "identity")["stages"]
+    assert all(s["forward"] < 1e-12 and s["backward"] < 1e-12 for s in stages["cifar_preact_resnet14, random"])
+    assert all(s["forward"] > 0.1 and s["backward"] > 0.1 for s in stages["cifar_resnet14, random"])
+
+
 def test_gradients_of_random_learning_and_trained_nets(run, small, classes, pretrained, tmp_path):
     shutil.copytree(pretrained, tmp_path / "runs/cifar_resnet8")  # as `frcnn degradation` leaves it
     words = ["gradients", "--nets", "cifar_resnet8", "--trained", pretrained / "best.pt", "--images", 8, *small]
@@ -195,10 +212,12 @@ def test_what_a_user_can_mend_is_one_line_and_status_2(run, small, classes, tmp_
         (["classify", "{best}", "--view", "1-crop", "--size", "8", "--crop", "16"], ["8", "16"]),
         (["responses", "{best}", "--data", "nowhere"], ["nowhere"]),
         (["gradients"], ["--nets or --trained"]),
+        (["identity"], ["--nets or --trained"]),
+        (["identity", "--nets", "cifar_preact_bottleneck21", "--data={classes}"], ["9n+2", "20 or 29"]),
         (["summary", "--nets", "resnet7", "--results", "x"], ["resnet7"]),
         (["degradation", "--nets", "cifar_resnet7", "--data=x", "--train.iterations=2"], ["6n+2"]),
     ],
 )
-def test_what_the_other_commands_refuse(run, pretrained, words, named):
-    status, _, error = run(*[word.format(best=pretrained / "best.pt") for word in words])
+def test_what_the_other_commands_refuse(run, pretrained, classes, words, named):
+    status, _, error = run(*[word.format(best=pretrained / "best.pt", classes=classes) for word in words])
     assert status == 2 and error.count("\n") == 1 and all(name in error for name in named), error

@@ -1,0 +1,95 @@
+"""What identity shortcuts promise of maps and gradients, of nets from random weights and of trained ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from backbones.analysis.identity import StageIdentity, identities
+from backbones.nets import Net
+from detection.config.pretrain import PretrainConfig
+from detection.errors import InputError
+from detection.experiments.figures import blank_figure, colours_for, dress
+from detection.experiments.gradients import probe_batch
+from detection.experiments.report import Report
+from detection.loading.class_images import ClassSplits
+from detection.loading.class_testing import check_classes
+from detection.loading.classifiers import Classifier, build_classifier
+from detection.markdown import markdown_table
+from detection.training.classifier import check_net
+
+PAPER = """`sum` is how far a stage's last map is from an earlier one plus the blocks' outputs, `gradient` how far the
+gradient is from the direct term plus the one through the blocks (equations 4 and 5 of He et al. 2016), as shares of the
+left side: rounding where every shortcut is the identity and nothing follows the addition, much where a ReLU does or
+there is no shortcut. `direct` is the part of the gradient before the stage's second block that came past all others."""
+
+
+def identity(
+    config: PretrainConfig,
+    nets: Sequence[str],
+    trained: Mapping[str, Classifier],
+    splits: ClassSplits,
+    images: int,
+    command: list[str],
+) -> Report:
+    """A row for each stage of `nets`, from random weights, and of `trained` ones, on the same `images`."""
+    for classifier in trained.values():
+        check_classes(classifier, splits.train)
+    pixels, labels = probe_batch(config, splits, images, torch.device("cpu"))
+    found: dict[str, list[StageIdentity]] = {}
+    for name in nets:
+        settings = dataclasses.replace(config.net, name=name)
+        check_net(settings)
+        torch.manual_seed(config.seed)
+        net = build_classifier(settings, len(splits.train.class_names))
+        found[f"{name}, random"] = _identities(name, net, pixels, labels)
+    for source, classifier in trained.items():
+        found[f"{source}, trained"] = _identities(source, classifier.net, pixels, labels)
+    numbers = {name: [dataclasses.asdict(stage) for stage in stages] for name, stages in found.items()}
+    return Report(
+        "identity",
+        "Identity shortcuts: the sum of maps and the direct gradient",
+        command,
+        {"images": len(labels), "stages": numbers},
+        f"{_table(found)}\n{PAPER}",
+        {"identity": identity_figure(found)},
+    )
+
+
+def _identities(name: str, net: Net, pixels: Tensor, labels: Tensor) -> list[StageIdentity]:
+    try:
+        return identities(net, pixels, labels)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def _table(found: Mapping[str, Sequence[StageIdentity]]) -> str:
+    rows: list[list[object]] = []
+    for name, stages in found.items():
+        for stage in stages:
+            growth = stage.gradients[0] / stage.gradients[-1]
+            apart = [f"{share:.1g}" for share in (stage.forward, stage.backward)]
+            rows.append([name, stage.stage, stage.blocks, *apart, f"{stage.direct:.2f}", f"{growth:.3g}"])
+    header = ["net", "stage", "blocks", "sum", "gradient", "direct", "gradient norm, first / last"]
+    return markdown_table(header, rows, "llrrrrr")
+
+
+def identity_figure(found: Mapping[str, Sequence[StageIdentity]]) -> Figure:
+    """Norms of dE/dx along the blocks, each stage behind its first block a line of its own, over that at its end."""
+    figure = blank_figure(2, 1, "Gradient on its way back through a stage")
+    panel = figure.subplots()
+    for colour, (name, stages) in zip(colours_for(len(found)), found.items()):
+        start = 0
+        for k, stage in enumerate(stages):
+            places = range(start, start + stage.blocks + 1)
+            norms = [norm / stage.gradients[-1] for norm in stage.gradients]
+            panel.plot(places, norms, ".-", color=colour, linewidth=1.2, label=name if k == 0 else None)
+            start += stage.blocks + 1
+    panel.set_yscale("log")
+    dress(panel, "", "block, stage after stage", "norm of the gradient / that at the stage's end")
+    panel.legend(fontsize=8, frameon=False)
+    return figure
