@@ -23,7 +23,7 @@ KEEP = "{own} --workers=0"
 NETS = "cifar_plain8 cifar_resnet8"
 SHORT = "--data={classes} --train.iterations=2 --train.batch=6 --net.width=4 --input.augment=pad --input.crop=16"
 DEGRADE = f"{SHORT} --input.pad=2 --input.workers=0 --evaluate.view=whole --output={{out}}/runs --results={{out}}"
-IDENTITY = f"--nets cifar_preact_resnet14 --images=8 {DEGRADE}"
+IDENTITY = "--nets cifar_preact_resnet14 --images=8 --data={classes} --results={out}"
 GRADIENTS = f"--nets cifar_resnet8 --images=8 {DEGRADE}"
 
 
@@ -267,7 +267,10 @@ EFFECTS = {
     "identity": {
         "--nets": more(IDENTITY, "--nets cifar_resnet14", shows="identity.json"),
         "--trained": more(IDENTITY, "--trained {classifier}/best.pt", shows="status"),  # has one block a stage
+        "--data": Other(IDENTITY, IDENTITY.replace("{classes}", "{other_classes}"), "identity.json"),
+        "--split": more(IDENTITY, "--split=val", shows="identity.json"),
         "--images": more(IDENTITY, "--images=4", shows="identity.json"),
+        "--seed": more(IDENTITY, "--seed=1", shows="identity.json"),
         "--results": Other(IDENTITY, f"{IDENTITY}/deeper", "names"),
     },
     "gradients": {

@@ -66,7 +66,7 @@ def gradients(
     """
     for classifier in trained.values():
         check_classes(classifier, splits.train)
-    probe = _Probe(*probe_batch(config, splits, images, device), relative)
+    probe = _Probe(*_batch(config, splits, images, device), relative)
     layers: dict[str, dict[str, float]] = {}
     histories: dict[str, GradientHistory] = {}
     for name in nets:
@@ -93,9 +93,7 @@ def gradients(
     )
 
 
-def probe_batch(
-    config: PretrainConfig, splits: ClassSplits, images: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _batch(config: PretrainConfig, splits: ClassSplits, images: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Normalised augmented training images (B, 3, H, W), spread over the split, and their labels."""
     count = len(splits.train)
     rows = [i * count // min(images, count) for i in range(min(images, count))]

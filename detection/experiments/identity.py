@@ -7,20 +7,15 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from backbones.analysis.identity import StageIdentity, identities
 from backbones.nets import Net
-from detection.config.pretrain import PretrainConfig
+from detection.classify.images import ImageSet
+from detection.classify.views import View, view_batches
 from detection.errors import InputError
 from detection.experiments.figures import blank_figure, colours_for, dress
-from detection.experiments.gradients import probe_batch
 from detection.experiments.report import Report
-from detection.loading.class_images import ClassSplits
-from detection.loading.class_testing import check_classes
-from detection.loading.classifiers import Classifier, build_classifier
 from detection.markdown import markdown_table
-from detection.training.classifier import check_net
 
 PAPER = """`sum` is how far a stage's last map is from an earlier one plus the blocks' outputs, `gradient` how far the
 gradient is from the direct term plus the one through the blocks (equations 4 and 5 of He et al. 2016), as shares of the
@@ -28,27 +23,17 @@ left side: rounding where every shortcut is the identity and nothing follows the
 there is no shortcut. `direct` is the part of the gradient before the stage's second block that came past all others."""
 
 
-def identity(
-    config: PretrainConfig,
-    nets: Sequence[str],
-    trained: Mapping[str, Classifier],
-    splits: ClassSplits,
-    images: int,
-    command: list[str],
-) -> Report:
-    """A row for each stage of `nets`, from random weights, and of `trained` ones, on the same `images`."""
-    for classifier in trained.values():
-        check_classes(classifier, splits.train)
-    pixels, labels = probe_batch(config, splits, images, torch.device("cpu"))
+def identity(nets: Mapping[str, Net], images: ImageSet, view: View, command: list[str]) -> Report:
+    """A row for each stage of each net, on all images at once, in the first of the view's crops. Raises `InputError`
+    for a net that has no stage of two blocks."""
+    once = view if view.name == "whole" else dataclasses.replace(view, name="1-crop")
+    pixels, labels = next(view_batches(images, once, len(images))), torch.as_tensor(images.labels)
     found: dict[str, list[StageIdentity]] = {}
-    for name in nets:
-        settings = dataclasses.replace(config.net, name=name)
-        check_net(settings)
-        torch.manual_seed(config.seed)
-        net = build_classifier(settings, len(splits.train.class_names))
-        found[f"{name}, random"] = _identities(name, net, pixels, labels)
-    for source, classifier in trained.items():
-        found[f"{source}, trained"] = _identities(source, classifier.net, pixels, labels)
+    for name, net in nets.items():
+        try:
+            found[name] = identities(net, pixels, labels)
+        except ValueError as error:
+            raise InputError(f"{name}: {error}") from error
     numbers = {name: [dataclasses.asdict(stage) for stage in stages] for name, stages in found.items()}
     return Report(
         "identity",
@@ -58,13 +43,6 @@ def identity(
         f"{_table(found)}\n{PAPER}",
         {"identity": identity_figure(found)},
     )
-
-
-def _identities(name: str, net: Net, pixels: Tensor, labels: Tensor) -> list[StageIdentity]:
-    try:
-        return identities(net, pixels, labels)
-    except ValueError as error:
-        raise InputError(f"{name}: {error}") from error
 
 
 def _table(found: Mapping[str, Sequence[StageIdentity]]) -> str:
@@ -90,6 +68,6 @@ def identity_figure(found: Mapping[str, Sequence[StageIdentity]]) -> Figure:
             panel.plot(places, norms, ".-", color=colour, linewidth=1.2, label=name if k == 0 else None)
             start += stage.blocks + 1
     panel.set_yscale("log")
-    dress(panel, "", "block, stage after stage", "norm of the gradient / that at the stage's end")
+    dress(panel, "", "block, stage after stage", "gradient norm / at the stage's end")
     panel.legend(fontsize=8, frameon=False)
     return figure

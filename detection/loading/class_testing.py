@@ -23,7 +23,7 @@ def images_for(
 
     Raises `InputError` where the classifiers do not have the classes of the data.
     """
-    config = classifiers[0].config
+    config = classifiers[0].config if classifiers else None
     source = open_data(data or (config.data if config else None))
     split = split or next((name for name in ("test", "val") if name in source.splits), source.splits[0])
     names = next((c.classes for c in classifiers if c.classes is not None), None)

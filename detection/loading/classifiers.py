@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,15 @@ def load_classifier(source: str, device: torch.device) -> Classifier:
     checkpoint.load_weights(net, content["model"], path)
     net = net.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return Classifier(config.net.name, net, tuple(content["classes"]), config)
+
+
+def random_classifier(name: str, classes: Sequence[str], seed: int) -> Classifier:
+    """The net `name` as it begins. Raises `InputError` for one that does not exist."""
+    torch.manual_seed(seed)
+    try:
+        return Classifier(name, make_net(name, len(classes)), tuple(classes), None)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def _plain_weights(name: str, shortcut: str | None, path: Path, device: torch.device) -> Classifier:

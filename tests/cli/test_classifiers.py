@@ -87,9 +87,9 @@ def test_paths_of_a_trained_net(run, pretrained, tmp_path):
     assert lengths["paths"] == [0.125, 0.375, 0.375, 0.125] and sum(lengths["gradient"]) == pytest.approx(1)
 
 
-def test_identity_shortcuts_hold_what_they_promise_in_preactivation_nets_alone(run, small, classes, tmp_path):
+def test_identity_shortcuts_hold_what_they_promise_in_preactivation_nets_alone(run, classes, tmp_path):
     nets = ["cifar_preact_resnet14", "cifar_resnet14", "cifar_preact_bottleneck20"]
-    words = ["identity", "--nets", *nets, "--images", 8, *small, f"--data={classes}", "--results", tmp_path]
+    words = ["identity", "--nets", *nets, "--images", 8, "--data", classes, "--results", tmp_path]
     assert run(*words)[0] == 0
     stages = written(tmp_path, "identity")["stages"]
     assert all(s["forward"] < 1e-12 and s["backward"] < 1e-12 for s in stages["cifar_preact_resnet14, random"])
