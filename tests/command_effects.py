@@ -69,6 +69,7 @@ EFFECTS = {
         "--scales": more(EVALUATE, "--scales 48 96", shows=PREDICTED),
         "--flip": more(EVALUATE, "--flip", shows=PREDICTED),
         "--suppression": more(f"{EVALUATE} --nms=0.1", "--suppression=soft", shows=PREDICTED),
+        "--union": more(EVALUATE, "--union=best", shows="status"),  # of ensembles
         "--tile": more(EVALUATE, "--tile=48", shows=PREDICTED),
         "--overlap": more(f"{EVALUATE} --tile=40", "--overlap=0.5", shows=PREDICTED),
         "--nms": more(EVALUATE, "--nms=0.1", shows=PREDICTED),
@@ -101,6 +102,7 @@ EFFECTS = {
         "--scales": more(PREDICT, "--scales 48 96", shows=PREDICTED),
         "--flip": more(PREDICT, "--flip", shows=PREDICTED),
         "--suppression": more(f"{PREDICT} --nms=0.1", "--suppression=soft", shows=PREDICTED),
+        "--union": more(PREDICT, "--union=best", shows="status"),  # of ensembles
         "--nms": more(PREDICT, "--nms=0.1", shows=PREDICTED),
         "--output": Other(PREDICT, PREDICT.replace("{out}", "{out}/deeper"), "names"),
         "--score": more(PREDICT, "--score=star=0.99", shows=PREDICTED),

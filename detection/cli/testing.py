@@ -27,6 +27,7 @@ IMPROVEMENTS: dict[str, Any] = {
     "flip": False,
     "suppression": "nms",
     "nms": None,
+    "union": "all",
 }
 """The options and their values where nobody asks for anything."""
 
@@ -78,6 +79,8 @@ def add_testing(parser: argparse.ArgumentParser, required: bool = False) -> None
     )
     add("--flip", action="store_true", help="detect in the mirrored image too")
     add("--suppression", choices=["nms", "soft", "wbf"], default="nms", help="NMS, Soft-NMS or weighted box fusion")
+    add("--union", choices=["all", "best"], default="all", help="regions that an ensemble scores: all that its models "
+        "propose, or the best of them, as many as the first proposes alone")  # fmt: skip
     add("--nms", type=share, help="IoU of the suppression; default the model's own, 0.3 with --refine")
 
 
@@ -152,6 +155,8 @@ def improve(detectors: Sequence[AnyDetector], args: argparse.Namespace) -> Impro
         raise InputError("ensembles and improvements look into the network, which a graph hides; give checkpoints")
     if args.batch != 1:
         raise InputError(f"--batch {args.batch}: ensembles and improvements take one image at a time; leave it out")
+    if args.union != "all" and len(nets) == 1:
+        raise InputError(f"--union {args.union}: needs an ensemble; give several --checkpoint, or leave it out")
     options = {name: getattr(args, name) for name in IMPROVEMENTS}
     return ImprovedDetector(nets, Improvements(**{**options, "scales": tuple(args.scales)}))
 

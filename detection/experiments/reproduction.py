@@ -38,8 +38,10 @@ CELLS = {
     ("mini", "table7"): "mini_{}",
     ("mini", "table8"): "mini_{}",
 }
-NAMES = {"full": {"resnet": "resnet101", "context": "resnet101_context", "second": "resnet101_second"}}
-NAMES["mini"] = {"resnet": "resnet", "context": "resnet_context", "second": "second"}
+NAMES = {
+    "full": {"resnet": "resnet101", **{cell: f"resnet101_{cell}" for cell in ("context", "second", "third")}},
+    "mini": {"context": "resnet_context"},
+}
 
 METRICS = {"table7": "voc", "table8": "coco"}
 PAPER = {"table7": 7, "table8": 9}
@@ -64,7 +66,7 @@ ROWS = (
     TableRow("ResNet + box refinement", ("resnet",), refine=True),
     TableRow("ResNet + refinement + context", ("context",), refine=True),
     TableRow("ResNet + refinement + context + multi-scale", ("context",), refine=True, scales=True),
-    TableRow("ensemble of two, all of it", ("context", "second"), refine=True, scales=True),
+    TableRow("ensemble of three, all of it", ("context", "second", "third"), refine=True, scales=True),
 )
 
 

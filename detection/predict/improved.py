@@ -34,6 +34,8 @@ SUPPRESSIONS = {
 }
 """(candidates, IoU, limits, size of their image) -> detections, best first"""
 
+UNIONS = ("all", "best")
+
 REFINED_NMS = 0.3
 """IoU of the suppression after refinement (He et al. 2015, appendix B)."""
 
@@ -49,6 +51,8 @@ class Improvements:
     flip: the second stage looks at the mirrored image too.
     suppression: a key of `SUPPRESSIONS`.
     nms: IoU of the suppression; None: the first model's own, and 0.3 with `refine`.
+    union: which regions an ensemble scores: `all` that its models propose, less those that one model's suppress
+        another's (the paper's union), or the `best` of these by score, as many as the first model proposes alone.
     """
 
     refine: bool = False
@@ -57,10 +61,13 @@ class Improvements:
     flip: bool = False
     suppression: str = "nms"
     nms: float | None = None
+    union: str = "all"
 
     def __post_init__(self) -> None:
         if self.suppression not in SUPPRESSIONS:
             raise ValueError(f"there is no suppression {self.suppression!r}; there is {', '.join(SUPPRESSIONS)}")
+        if self.union not in UNIONS:
+            raise ValueError(f"there is no union {self.union!r}; there is {', '.join(UNIONS)}")
         if any(side < 1 for side in self.scales):
             raise ValueError(f"scales are short sides in pixels, 1 or more; got {self.scales}")
 
@@ -109,7 +116,7 @@ class ImprovedDetector:
         chosen = self.improvements
         plain = [look(detector, image, detector.short_side) for detector in self.detectors]
         frame = plain[0].size
-        regions = propose(self.detectors, plain, frame)
+        regions = propose(self.detectors, plain, frame, cut=chosen.union == "best")
         passes = []
         for detector, view in zip(self.detectors, plain):
             passes += passes_of(detector, image, view, chosen.scales, chosen.flip)

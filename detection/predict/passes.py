@@ -73,10 +73,10 @@ def passes_of(detector: Detector, image: np.ndarray, plain: View, scales: Sequen
     return passes
 
 
-def propose(detectors: Sequence[Detector], plain: Sequence[View], frame: Size) -> Tensor:
+def propose(detectors: Sequence[Detector], plain: Sequence[View], frame: Size, cut: bool = False) -> Tensor:
     """(R, 4) proposals of all models in the frame, best first; among several models one suppresses another's.
 
-    At most as many as the first model keeps alone. On the host.
+    cut: keep at most as many as the first model alone, by score, which no two models measure alike. On the host.
     """
     boxes, logits = [], []
     for detector, view in zip(detectors, plain):
@@ -88,7 +88,8 @@ def propose(detectors: Sequence[Detector], plain: Sequence[View], frame: Size) -
     if len(boxes) == 1:
         return union
     together = torch.zeros(len(union), dtype=torch.int64)
-    return union[suppress(union, scores, together, UNION_NMS, detectors[0].model.test_limits.after)]
+    most = detectors[0].model.test_limits.after if cut else len(union)
+    return union[suppress(union, scores, together, UNION_NMS, most)]
 
 
 def score(passes: Sequence[Pass], regions: Tensor, frame: Size) -> tuple[Tensor, Tensor]:

@@ -13,12 +13,13 @@ CELLS = {
     "resnet": ("c4", "resnet18", False),
     "resnet_context": ("c4", "resnet18", True),
     "second": ("c4", "resnet34", True),
+    "third": ("c4", "resnet18", True),
 }
 
 
 @pytest.fixture
 def configs(tmp_path):
-    """Configs of the four cells, tiny."""
+    """Configs of the five cells, tiny."""
     for name, (architecture, backbone, context) in CELLS.items():
         norm = "frozen" if backbone == "vgg16" else "group"
         model = f"{{architecture: {architecture}, backbone: {backbone}, norm: {norm}, roi: {{context: {context}}}}}"
@@ -37,10 +38,10 @@ def test_every_row_is_there_and_what_is_done_is_not_done_again(configs, tiny, sh
     assert found.slower["ResNet"] == 1 and all(ratio > 0 for ratio in found.slower.values())
     context, ensemble = found.comparison.rows[3], found.comparison.rows[5]
     assert ensemble.cost.parameters > context.cost.parameters > found.comparison.rows[1].cost.parameters
-    assert sum("training" in line for line in said) == 4 and sum("testing" in line for line in said) == len(ROWS)
+    assert sum("training" in line for line in said) == 5 and sum("testing" in line for line in said) == len(ROWS)
     said.clear()
     again = reproduce(table, "mini", configs, settings, tmp_path / "out", said.append, resamples=20)
-    assert len(said) == 4 and all("is trained already" in line for line in said)
+    assert len(said) == 5 and all("is trained already" in line for line in said)
     assert json.dumps(again.comparison.to_json()) == json.dumps(found.comparison.to_json())
 
 

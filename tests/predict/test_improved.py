@@ -170,7 +170,9 @@ def test_an_ensemble_shares_proposals_and_averages():
     views = [look(first, image, 64), look(second, image, 96)]
     frame = views[0].size
     regions = propose([first, second], views, frame)
-    assert 0 < len(regions) <= 30
+    cut = propose([first, second], views, frame, cut=True)
+    alone = [propose([d], [v], v.size) for d, v in zip((first, second), views)]
+    assert len(cut) == 30 < len(regions) <= sum(map(len, alone)) and torch.equal(cut, regions[:30])
     assert (iou(regions, regions) - torch.eye(len(regions))).max() <= 0.7 + 1e-5
     passes = [Pass(d, [v], False) for d, v in zip((first, second), views)]
     boxes, scores = score(passes, regions, frame)
