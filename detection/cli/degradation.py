@@ -14,7 +14,8 @@ pretrain` may follow."""
 
 def main(arguments: list[str]) -> int:
     parser = Parser("frcnn degradation", DESCRIPTION)
-    parser.add_argument("--nets", nargs="+", required=True, help="such as cifar_plain20 cifar_resnet20")
+    nets = "such as cifar_plain20 cifar_resnet20, or with an option of the shortcut cifar_resnet20:B"
+    parser.add_argument("--nets", nargs="+", required=True, help=nets)
     parser.add_argument("--jobs", type=at_least(1), default=1, help="nets trained at once, on a GPU or many cores")
     add_results(parser)
     args, settings = parser.parse_known_args(arguments)

@@ -102,10 +102,10 @@ PUBLISHED = (
     Published(
         "table3",
         "ImageNet, 10 crops: shortcuts A, B, C; 50 to 152 layers",
-        f"frcnn pretrain --config {ON_IMAGENET} --net.name resnet152 --data IMAGENET",
+        _curves(("resnet34:B", "resnet34:C", "resnet50", "resnet101", "resnet152"), ON_IMAGENET, "--data IMAGENET"),
         _each(ON_IMAGENET, "resnet34", "resnet34", "resnet50", "resnet101", "resnet152"),
         needs="table2",
-        note="once a net: --net.name, --net.shortcut; then frcnn classify --view 10-crop",
+        note="then frcnn classify --view 10-crop",
     ),
     Published(
         "table4",

@@ -21,14 +21,15 @@ LAST = 5
 
 
 def degradation(config: PretrainConfig, nets: list[str], command: list[str], jobs: int = 1) -> Report:
-    """Train every net with `config` into a folder of its own below `config.output`, and lay their curves side by side.
+    """Train every net, NET or NET:OPTION with an option of the shortcut, with `config` into a folder of its own below
+    `config.output`, and lay their curves side by side.
 
     A folder with a run is resumed, so that a finished one costs nothing. jobs: nets that are trained at once.
     """
     if config.dataset.val is None:
         raise InputError("dataset.val: null leaves no curve beside the training error; name a split")
     held_out = "test" if config.dataset.val == "test" else "validation"
-    configs = {net: with_net(config, net, f"{config.output}/{net}") for net in nets}
+    configs = {net: with_net(config, net, f"{config.output}/{net.replace(':', '_')}") for net in nets}
     with Jobs(jobs, Path(config.output) / "logs") as pool:
         pool.each(_train, [(run,) for run in configs.values()])
     found = {net: read_run(Path(run.output)) for net, run in configs.items()}
@@ -86,7 +87,7 @@ def _table(configs: dict[str, PretrainConfig], rows: dict[str, dict[str, float]]
     header = ["net", "iterations", *errors, "paper, full schedule, test %"]
     cells = []
     for net, row in rows.items():
-        published = PAPER_ERRORS.get((net, NetName.parse(net).shortcut(configs[net].net.shortcut)))
+        published = PAPER_ERRORS.get((configs[net].net.name, _parsed(net).shortcut(configs[net].net.shortcut)))
         numbers = [percent(row["training_error"]), f"{row['training_loss']:.3f}", percent(row["held_out_error"])]
         cells.append([net, int(row["iterations"]), *numbers, "not given" if published is None else published.top1])
     return markdown_table(header, cells, "lrrrrr")
@@ -108,10 +109,14 @@ def _families(nets: list[str]) -> list[tuple[str, str]]:
     """The shallowest and the deepest net of each family that has two."""
     pairs = []
     for plain in (True, False):
-        family = sorted((n for n in nets if NetName.parse(n).plain == plain), key=lambda n: NetName.parse(n).depth)
-        if len(family) > 1:
+        family = sorted((n for n in nets if _parsed(n).plain == plain), key=lambda n: _parsed(n).depth)
+        if len(family) > 1 and _parsed(family[0]).depth < _parsed(family[-1]).depth:
             pairs.append((family[0], family[-1]))
     return pairs
+
+
+def _parsed(net: str) -> NetName:
+    return NetName.parse(net.partition(":")[0])
 
 
 def _gaps(found: dict[str, dict[str, list[dict[str, Any]]]]) -> str:

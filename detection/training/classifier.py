@@ -64,12 +64,15 @@ def pretrain(
 
 
 def with_net(config: PretrainConfig, name: str, output: str) -> PretrainConfig:
-    """`config` for a run of another net in a folder that is resumed; nets without shortcuts get none.
+    """`config` for a run of another net in a folder that is resumed; nets without shortcuts get none. name: NET, or
+    NET:OPTION with an option of the shortcut, as `cifar_resnet20:B`.
 
     Raises `InputError` for a net that does not exist.
     """
-    check_net(replace(config.net, name=name, shortcut=None))
-    net = replace(config.net, name=name, shortcut=None if NetName.parse(name).plain else config.net.shortcut)
+    name, _, option = name.partition(":")
+    check_net(replace(config.net, name=name, shortcut=option or None))
+    shared = None if NetName.parse(name).plain else config.net.shortcut
+    net = replace(config.net, name=name, shortcut=option or shared)
     check_net(net)
     return replace(config, output=output, resume=True, net=net)
 

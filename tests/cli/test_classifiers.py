@@ -53,12 +53,14 @@ def written(folder, name, figures=1):
 
 
 def test_degradation_trains_every_net_once_and_lays_them_side_by_side(run, small, classes, tmp_path):
-    nets = ["cifar_plain8", "cifar_plain14", "cifar_resnet8"]
+    nets = ["cifar_plain8", "cifar_plain14", "cifar_resnet8", "cifar_resnet8:C"]
     words = ["degradation", "--nets", *nets, "--results", tmp_path / "results", *small, "--net.shortcut=B"]
     words += [f"--data={classes}", f"--output={tmp_path / 'runs'}", "--dataset.val=test", "--dataset.test=null"]
     status, out, _ = run(*words)
     assert status == 0 and "cifar_plain14 ends" in out and "in training error" in out and "| test error % |" in out
     found = written(tmp_path / "results", "degradation")
+    kept = torch.load(tmp_path / "runs/cifar_resnet8_C/best.pt", weights_only=True)["model"]
+    assert "layer1.0.downsample.0.weight" in kept
     assert list(found["summary"]) == nets and found["runs"]["cifar_plain8"]["train"][-1]["iteration"] == 6
     assert found["command"].startswith("frcnn degradation --nets cifar_plain8")
     again = run(*words)
@@ -215,6 +217,7 @@ def test_what_a_user_can_mend_is_one_line_and_status_2(run, small, classes, tmp_
         (["identity"], ["--nets or --trained"]),
         (["identity", "--nets", "cifar_preact_bottleneck21", "--data={classes}"], ["9n+2", "20 or 29"]),
         (["summary", "--nets", "resnet7", "--results", "x"], ["resnet7"]),
+        (["degradation", "--nets", "cifar_plain8:B", "--data=x", "--train.iterations=2"], ["no shortcuts"]),
         (["degradation", "--nets", "cifar_resnet7", "--data=x", "--train.iterations=2"], ["6n+2"]),
     ],
 )
