@@ -160,8 +160,10 @@ def stage(
     return nn.Sequential(first, *rest)
 
 
-def initialise(net: nn.Module) -> None:
-    """Weights of all convolutions as in He et al. 2015b: normal with variance 2 / fan-out."""
+def initialise(net: nn.Module, fan_in: bool = False) -> None:
+    """Weights of all convolutions as in He et al. 2015b: normal with variance 2 / fan-out (their equation 14, as
+    fb.resnet.torch) or 2 / fan-in (equation 10, as Caffe)."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            mode = "fan_in" if fan_in else "fan_out"
+            nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from backbones.blocks import SHORTCUTS, BlockOptions
+from backbones.blocks import SHORTCUTS, BlockOptions, initialise
 from backbones.cifar import CifarNet, check_depth
 from backbones.preact import LAYOUTS as PREACT_LAYOUTS
 from backbones.preact import PreActNet, check_bottleneck_depth
@@ -84,26 +84,37 @@ def make_net(
     norm: str = "batch",
     stride_in_1x1: bool = False,
     rematerialise: bool = False,
+    ceil_pool: bool = False,
+    fan_in: bool = False,
 ) -> Net:
     """The classifier `name` with random weights.
 
-    shortcut: A, B or C, default the paper's; width: channels of the stem, default 16 for CIFAR and 64 for ImageNet.
-    A VGG net has no 1x1 and does not rematerialise. Raises `ValueError` for an unknown name, a depth that is not 6n+2
-    and a shortcut that the net has not.
+    shortcut: A, B or C, default the paper's; width: channels of the stem, default 16 for CIFAR and 64 for ImageNet;
+    ceil_pool: pools of ResNets and VGG round up, as in Caffe; fan_in: see `initialise`, VGG always begins so. A VGG net
+    has no 1x1 and does not rematerialise.
+    Raises `ValueError` for an unknown name, a depth that is not of its family and a shortcut that the net has not.
     """
     parsed = NetName.parse(name)
-    shortcut = parsed.shortcut(shortcut)
-    if parsed.vgg:
-        return VGG16(width or 64, classes, norm=norm if parsed.normed else None)
-    options = BlockOptions(norm, stride_in_1x1, shortcut)
+    options = BlockOptions(norm, stride_in_1x1, parsed.shortcut(shortcut))
+    net = _net(parsed, classes, options, width, rematerialise, ceil_pool)
+    if fan_in and not parsed.vgg:
+        initialise(net, fan_in=True)
+    return net
+
+
+def _net(
+    parsed: NetName, classes: int, options: BlockOptions, width: int | None, rematerialise: bool, ceil_pool: bool
+) -> Net:
     width = width or (16 if parsed.cifar else 64)
+    if parsed.vgg:
+        return VGG16(width, classes, norm=options.norm if parsed.normed else None, ceil_pool=ceil_pool)
     if parsed.preact:
         n = (parsed.depth - 2) // (9 if parsed.bottleneck else 6)
         bottleneck, counts = (parsed.bottleneck, (n, n, n)) if parsed.cifar else PREACT_LAYOUTS[parsed.layout]
         return PreActNet(bottleneck, counts, classes, parsed.cifar, width, options, rematerialise)
     if parsed.cifar:
         return CifarNet(parsed.depth, classes, width, options, rematerialise)
-    return ResNet(parsed.layout, width, options, classes=classes, rematerialise=rematerialise)
+    return ResNet(parsed.layout, width, options, False, classes, rematerialise, ceil_pool)
 
 
 def stages_of(net: Net) -> dict[str, list[str]]:

@@ -2,7 +2,8 @@
 
 A name is one of torchvision's published weights (`IMAGENET1K_V1`, ...), fetched once into torch's hub cache and
 checked against the hash in its file name. A path is a state dict in the same layout, alone or under `model`,
-`state_dict` or `backbone`; half precision is widened. timm's ResNets have the same layout.
+`state_dict` or `backbone`; half precision is widened. timm's ResNets have the same layout. A `.caffemodel` is VGG-16 or
+a ResNet as their authors published them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backbones.caffe_file import ENDING as CAFFE
+from backbones.caffe_names import read_caffe_state
 from backbones.tensor_file import ENDING, read_tensors
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -90,14 +93,16 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def load_plain(path: Path) -> Any:
-    """What `torch.save` wrote, or a file of the safetensors format, on the CPU; only tensors and plain values are
-    unpickled, no code runs.
+    """What `torch.save` wrote, a file of the safetensors format, or a net of Caffe's, on the CPU; only tensors and
+    plain values are unpickled, no code runs.
 
     Raises ValueError for an archive with packed parts, which torch never writes and which may hide any amount of
     memory, and whatever torch raises for a file that is not its own.
     """
     if path.suffix == ENDING:
         return read_tensors(path)
+    if path.suffix == CAFFE:
+        return read_caffe_state(path, torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD))
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()

@@ -34,6 +34,7 @@ class ResNet(nn.Module):
         dilate_stage5: stage 5 keeps stride 16 and dilates its 3x3 convolutions by 2 (detectron2's DC5).
         classes: outputs of the classifier; None leaves it out.
         rematerialise: trade computation for memory in training, see `run_rematerialised`.
+        ceil_pool: the stem's pool has no padding and rounds the size of its map up, as in Caffe.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class ResNet(nn.Module):
         dilate_stage5: bool = False,
         classes: int | None = None,
         rematerialise: bool = False,
+        ceil_pool: bool = False,
     ) -> None:
         super().__init__()
         if name not in LAYOUTS:
@@ -63,10 +65,12 @@ class ResNet(nn.Module):
         self.strides = [4, 8, 16, 16 if dilate_stage5 else 32]
         self.fc = nn.Linear(inputs, classes) if classes is not None else None
         self.rematerialise = rematerialise
+        self.ceil_pool = ceil_pool
         initialise(self)
 
     def stem(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(conv_norm(x, self.conv1, self.bn1, relu=True), 3, 2, padding=1)
+        x = conv_norm(x, self.conv1, self.bn1, relu=True)
+        return F.max_pool2d(x, 3, 2, ceil_mode=True) if self.ceil_pool else F.max_pool2d(x, 3, 2, padding=1)
 
     def feature_maps(self, x: Tensor) -> list[Tensor]:
         """The outputs of the stages it has: C2..C5, or C2..C4 after `take_stage5`."""

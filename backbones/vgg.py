@@ -53,10 +53,16 @@ class VGG16(nn.Module):
         classes: outputs of fc8; None leaves it out.
         dropout: after fc6 and fc7 (0.5 in the paper and in Fast R-CNN).
         norm: a key of `NORMS`, after every convolution; None for none.
+        ceil_pool: pools round the sizes of their maps up, as in Caffe.
     """
 
     def __init__(
-        self, width: int = 64, classes: int | None = None, dropout: float = 0.5, norm: str | None = None
+        self,
+        width: int = 64,
+        classes: int | None = None,
+        dropout: float = 0.5,
+        norm: str | None = None,
+        ceil_pool: bool = False,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -71,7 +77,7 @@ class VGG16(nn.Module):
                 layers.append(nn.ReLU(inplace=True))
                 inputs = multiple * width
             stages.append(range(start, len(layers)))
-            layers.append(nn.MaxPool2d(2, 2))
+            layers.append(nn.MaxPool2d(2, 2, ceil_mode=ceil_pool))
         self.stages = tuple(stages)
         self.features = ConvSequence(*layers[:-1])  # the last pool is `forward`'s, or a detector's
         hidden = 64 * width

@@ -43,6 +43,7 @@ CLASSIFIER: list[Row] = [
     ("dataset.hold_out", "dataset.val", lambda value: value is not None),
     ("input.short_sides", "input.augment", lambda value: value == "scale"),
     ("input.pad", "input.augment", lambda value: value == "pad"),
+    ("net.ceil_pool", "net.name", lambda value: value.startswith(("resnet", "plain", "vgg"))),
 ]
 
 

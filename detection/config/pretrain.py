@@ -63,6 +63,11 @@ class NetConfig:
     """bottlenecks halve the map in their first 1x1 (the paper) instead of the 3x3 (torchvision)"""
     rematerialise: bool = False
     """keep few activations and compute the others again: less memory, a third more time; not for vgg16"""
+    ceil_pool: bool = False
+    """pools of ResNets and vgg16 round sizes up, a ResNet's without padding, as in Caffe"""
+    fan_in: bool = False
+    """convolutions begin with a variance of 2 / fan-in (the paper, Caffe) instead of 2 / fan-out (fb.resnet.torch,
+    torchvision); vgg16 always does"""
     weights: str | None = None
     """file with weights to begin from; null: random ones"""
 

@@ -58,7 +58,7 @@ DETECTOR: dict[str, Change] = {
     **_below(
         "model",
         _table(
-            refused="architecture backbone weights norm freeze stride_in_1x1 width fpn_channels head_norm "
+            refused="architecture backbone weights norm freeze stride_in_1x1 ceil_pool width fpn_channels head_norm "
             "anchors.sizes anchors.ratios anchors.offset anchors.rounded anchors.classic roi.pool roi.hidden "
             "roi.class_agnostic roi.context rpn.convolutions roi.convolutions",
             free="rematerialise",
@@ -77,7 +77,9 @@ CLASSIFIER: dict[str, Change] = {
     **_table(used="statistics"),
     **_below("dataset", _table(used="test", refused="train val hold_out hold_out_salt")),
     **_below("input", _table(used="augment crop short_sides pad flip pca", free="workers")),
-    **_below("net", _table(refused="name shortcut width norm stride_in_1x1 weights", free="rematerialise")),
+    **_below(
+        "net", _table(refused="name shortcut width norm stride_in_1x1 ceil_pool fan_in weights", free="rematerialise")
+    ),
     # Once a warm-up by the error is over, `train.warmup_error` is refused too: nothing would follow from it.
     **_below("train", {**_TRAIN, **_table(used="warmup_error label_smoothing")}),
     **_below("evaluate", _table(used="view short_side scales batch")),

@@ -200,6 +200,8 @@ class ModelConfig:
     """stages whose weights stay as they are, counted from the stem, which is 1; default 2 with weights, 0 without"""
     stride_in_1x1: bool = False
     """bottlenecks halve the map in their first 1x1 (the paper, Caffe weights) instead of the 3x3 (torchvision)"""
+    ceil_pool: bool = False
+    """pools round sizes up, a ResNet's without padding, as in Caffe, whose weights (.caffemodel) were trained so"""
     width: int = ranged(64, "[4, inf)")
     """channels of the stem; 64 in the papers, less for small nets from scratch"""
     fpn_channels: int = ranged(256, "[1, inf)")

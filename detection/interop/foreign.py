@@ -1,4 +1,4 @@
-"""Detectors that torchvision, detectron2 and mmdetection have trained: weights, settings, class names."""
+"""Detectors that torchvision, detectron2, mmdetection and py-faster-rcnn trained: weights, settings, class names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from backbones.caffe_file import ENDING as CAFFE
 from backbones.pretrained import WeightsError, load_plain, read_state
 from detection.errors import InputError
+from detection.interop.caffe import VOC_NAMES, read_py_faster_rcnn
 from detection.interop.detectron2 import from_detectron2
 from detection.interop.mmdetection import from_mmdetection
 from detection.interop.torchvision import from_torchvision
@@ -34,8 +36,8 @@ TORCHVISION = {
 
 @dataclass(frozen=True)
 class ForeignDetector:
-    """state: under this toolkit's keys; settings: dotted model settings that it was trained with, as far as its weights
-    and its maker tell; classes: names in label order, None where nobody says."""
+    """state: under this toolkit's keys; settings: dotted settings that it was trained with, as far as its weights and
+    its maker tell, of the model and perhaps of its input; classes: names in label order, None where nobody says."""
 
     state: dict[str, Tensor]
     settings: dict[str, Any]
@@ -43,10 +45,12 @@ class ForeignDetector:
 
 
 def read_foreign(path: Path) -> ForeignDetector | None:
-    """The detector in a file of torchvision's, detectron2's or mmdetection's, None where it is something else.
+    """The detector in a file of torchvision's, detectron2's, mmdetection's or py-faster-rcnn's, else None.
 
     Raises `InputError` for a detector of theirs that this toolkit has no counterpart for.
     """
+    if path.suffix == CAFFE:
+        return _caffe(path)
     if path.suffix == ".pkl":
         arrays = read_zoo_pickle(path)
         return _detectron2(arrays, path) if _any(arrays, "proposal_generator.") else None
@@ -59,6 +63,19 @@ def read_foreign(path: Path) -> ForeignDetector | None:
     if _any(state, "rpn_head.rpn_") and _any(state, "roi_head."):
         return _mmdetection(state, path)
     return _torchvision(state, path) if _any(state, "rpn.head.") and _any(state, "roi_heads.") else None
+
+
+def _caffe(path: Path) -> ForeignDetector | None:
+    try:
+        found = read_py_faster_rcnn(path)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: {error}; give a VGG-16 that py-faster-rcnn trained") from error
+    if found is None:
+        return None
+    state, settings = found
+    voc = tuple(VOC_NAMES.split())
+    count = len(state["roi_stage.predictor.scores.bias"]) - 1
+    return ForeignDetector(state, settings, voc if count == len(voc) else _coco_names(state, 80))
 
 
 def _renamed_pickle(path: Path) -> ForeignDetector | None:

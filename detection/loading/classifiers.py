@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from backbones.caffe_file import ENDING as CAFFE
 from backbones.nets import Net, make_net
 from backbones.pretrained import load_pretrained, read_state
 from detection import checkpoint
@@ -22,7 +23,8 @@ LAST_LAYERS = ("linear.weight", "fc.weight", "classifier.6.weight")
 
 def build_classifier(net: NetConfig, classes: int) -> Net:
     """The net of a config, with random weights."""
-    return make_net(net.name, classes, net.shortcut, net.width, net.norm, net.stride_in_1x1, net.rematerialise)
+    how = net.norm, net.stride_in_1x1, net.rematerialise, net.ceil_pool, net.fan_in
+    return make_net(net.name, classes, net.shortcut, net.width, *how)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def _plain_weights(name: str, shortcut: str | None, path: Path, device: torch.de
         last = next((state[key] for key in LAST_LAYERS if key in state), None)
         if last is None:
             raise InputError(f"{path}: has no classifier, none of {', '.join(LAST_LAYERS)}")
-        net = make_net(name, len(last), shortcut)
+        caffe = path.suffix == CAFFE  # whose ResNets are those of the paper
+        net = make_net(name, len(last), shortcut, stride_in_1x1=caffe, ceil_pool=caffe)
         load_pretrained(net, name, str(path))
     except ValueError as error:
         raise InputError(str(error)) from error

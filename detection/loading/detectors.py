@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backbones.caffe_file import ENDING as CAFFE
+from backbones.caffe_names import is_vgg
 from backbones.nets import NetName
 from detection import checkpoint
 from detection.config.pretrain import PretrainConfig
@@ -70,7 +72,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _own_content(path: Path) -> dict[str, Any]:
     """See `checkpoint.load`; torch is not asked for a pickle of detectron2's, at which it would wonder aloud."""
-    if path.suffix == ".pkl" and path.is_file():
+    if path.suffix in (".pkl", CAFFE) and path.is_file():
         raise InputError(f"{path}: not a checkpoint that `frcnn train` wrote; give its best.pt or last.pt")
     return checkpoint.load(path, "detection")
 
@@ -100,34 +102,41 @@ def starting_detector(path: Path) -> StartingDetector | None:
         content = _own_content(path)
     except InputError:
         found = read_foreign(path)
-        return None if found is None else StartingDetector(found.state, found.settings, found.classes)
+        if found is None:
+            return None
+        model = {name: value for name, value in found.settings.items() if name.startswith("model.")}
+        return StartingDetector(found.state, model, found.classes)
     settings = flat({"model": to_dict(from_dict(content["config"], path, Config))["model"]})
     kept = {k: v for k, v in settings.items() if k not in ("model.weights", "model.norm", "model.freeze")}
     return StartingDetector(content["model"], kept, tuple(content["classes"]))
 
 
-def bottleneck_stride(path: Path) -> bool | None:
-    """`stride_in_1x1` of the classifier whose checkpoint lies at `path`; None where its blocks have no 1x1, and for
-    weights that do not say."""
+def classifier_settings(path: Path) -> dict[str, Any]:
+    """Dotted model settings of the classifier at `path`, a checkpoint or a net of Caffe's, that the shapes of its
+    weights do not tell: where its bottlenecks have their stride, how it pools. Empty for weights that do not say."""
+    if path.suffix == CAFFE:
+        return {"model.ceil_pool": True, **({} if is_vgg(path) else {"model.stride_in_1x1": True})}
     try:
         net = from_dict(checkpoint.load(path, "classification")["config"], path, PretrainConfig).net
     except InputError:
-        return None
+        return {}
     parsed = NetName.parse(net.name)
-    return None if parsed.cifar or parsed.vgg or parsed.depth < 50 else net.stride_in_1x1
+    if parsed.cifar or parsed.preact:
+        return {}
+    bottlenecks = not parsed.vgg and parsed.depth >= 50
+    stride = {"model.stride_in_1x1": net.stride_in_1x1} if bottlenecks else {}
+    return {**stride, **({} if parsed.vgg else {"model.ceil_pool": net.ceil_pool})}
 
 
 def model_settings(path: Path) -> dict[str, Any]:
     """Dotted model settings to fine-tune what lies at `path` with: a detector's own, but for weights, norm and
-    freezing; of a classifier, where its bottlenecks have their stride, which the shapes of its weights do not tell.
+    freezing; of a classifier, what the shapes of its weights do not tell: where its bottlenecks have their stride, and
+    that Caffe's nets pool as Caffe does.
 
     Empty where `path` holds plain backbone weights, which fit models of many settings.
     """
     found = starting_detector(path)
-    if found is None:
-        stride = bottleneck_stride(path)
-        return {} if stride is None else {"model.stride_in_1x1": stride}
-    return found.settings
+    return classifier_settings(path) if found is None else found.settings
 
 
 def selection_notes(path: Path, trained: Config, data: str | None, split: str) -> list[str]:

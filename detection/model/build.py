@@ -62,12 +62,19 @@ def build_backbone(config: ModelConfig) -> ResNet | VGG16:
         norm = "batch" if config.weights is None else "frozen"
     if config.architecture == "vgg16":
         normed = config.backbone == "vgg16_bn"
-        return VGG16(config.width, dropout=config.roi.dropout, norm=norm if normed else None)
+        return VGG16(
+            config.width, dropout=config.roi.dropout, norm=norm if normed else None, ceil_pool=config.ceil_pool
+        )
     plain = config.backbone.startswith("plain")
     options = BlockOptions(norm, config.stride_in_1x1, "none" if plain else "B")
     dilate = config.architecture == "dc5"
     return ResNet(
-        config.backbone.replace("plain", "resnet"), config.width, options, dilate, rematerialise=config.rematerialise
+        config.backbone.replace("plain", "resnet"),
+        config.width,
+        options,
+        dilate,
+        rematerialise=config.rematerialise,
+        ceil_pool=config.ceil_pool,
     )
 
 

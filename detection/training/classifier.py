@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -70,17 +71,18 @@ def with_net(config: PretrainConfig, name: str, output: str) -> PretrainConfig:
     Raises `InputError` for a net that does not exist.
     """
     name, _, option = name.partition(":")
-    check_net(replace(config.net, name=name, shortcut=option or None))
-    shared = None if NetName.parse(name).plain else config.net.shortcut
-    net = replace(config.net, name=name, shortcut=option or shared)
+    shared = None if check_net(replace(config.net, name=name, shortcut=None)).plain else config.net.shortcut
+    net = replace(config.net, name=name, shortcut=cast("Literal['A', 'B', 'C'] | None", option or shared))
     check_net(net)
     return replace(config, output=output, resume=True, net=net)
 
 
-def check_net(net: NetConfig) -> None:
-    """Raise `InputError` for a net that does not exist."""
+def check_net(net: NetConfig) -> NetName:
+    """What the net's name says. Raises `InputError` for a net that does not exist."""
     try:
-        NetName.parse(net.name).shortcut(net.shortcut)
+        parsed = NetName.parse(net.name)
+        parsed.shortcut(net.shortcut)
+        return parsed
     except ValueError as error:
         raise InputError(str(error)) from error
 

@@ -29,7 +29,7 @@ from detection.evaluation.report import false_alarms, per_class_table, summary_t
 from detection.evaluation.results import write_results
 from detection.files.atomic import write_atomically
 from detection.loading.datasets import Splits
-from detection.loading.detectors import bottleneck_stride, starting_detector
+from detection.loading.detectors import classifier_settings, starting_detector
 from detection.model.build import build_model
 from detection.model.faster_rcnn import FasterRCNN
 from detection.predict.output import save_picture
@@ -117,7 +117,7 @@ class DetectorTraining:
         path = Path(weights) if weights else None
         begin = starting_detector(path) if path is not None and path.is_file() else None
         if path is not None and begin is None:
-            self._check_stride(path)
+            self._check_forms(path)
         try:
             model = build_model(self.config.model, len(self.class_names), weights if begin is None else None)
         except WeightsError as error:
@@ -130,13 +130,13 @@ class DetectorTraining:
             model.compile_trunk()
         return model
 
-    def _check_stride(self, path: Path) -> None:
-        """Refuse a classifier whose stride is elsewhere: the shapes are the same, so it would load and be wrong."""
-        stride, own = bottleneck_stride(path), self.config.model.stride_in_1x1
-        if stride not in (None, own):
-            raise InputError(
-                f"model.stride_in_1x1: {own}, but {path} was trained with {stride}; set it as in the classifier"
-            )
+    def _check_forms(self, path: Path) -> None:
+        """Refuse a classifier with its stride elsewhere, or another pool: the shapes are the same, so it would load and
+        be wrong."""
+        for key, trained in classifier_settings(path).items():
+            own = getattr(self.config.model, key.removeprefix("model."))
+            if own != trained:
+                raise InputError(f"{key}: {own}, but {path} was trained with {trained}; set it as in the classifier")
 
     def batches(self, model: nn.Module, start: int, stop: int) -> Iterator[Batch]:
         assert isinstance(model, FasterRCNN)

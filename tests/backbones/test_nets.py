@@ -65,6 +65,15 @@ def test_a_net_that_does_not_exist_is_refused(name, shortcut, message):
         make_net(name, 10, shortcut)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "cifar_resnet8", "preact_resnet18"])
+def test_weights_begin_by_fan_in_or_fan_out(name):
+    torch.manual_seed(0)
+    for fan_in in (False, True):
+        conv = make_net(name, 5, fan_in=fan_in).layer2[0].conv1  # twice as many outputs as inputs
+        fan = 9 * (conv.in_channels if fan_in else conv.out_channels)
+        assert float(conv.weight.detach().std()) == pytest.approx((2 / fan) ** 0.5, rel=0.05)
+
+
 def test_stages_name_every_module_from_the_image_to_the_classifier():
     for net in (make_net("resnet18", 3, width=4), make_net("cifar_plain8", 3)):
         children = [name for names in stages_of(net).values() for name in names]

@@ -14,6 +14,7 @@ def test_recipes_are_the_papers(file):
     config = read_config(["--config", str(file), "--data=x"], Config)
     model, train = config.model, config.train
     assert model.stride_in_1x1 == (model.backbone == "resnet101")
+    assert model.ceil_pool == (model.backbone == "vgg16")  # ResNets begin with torchvision's weights
     assert (model.anchors.offset, model.anchors.classic, model.anchors.ratios) == (0.5, True, [0.5, 1.0, 2.0])
     assert model.anchors.sizes == [[64.0, 128.0, 256.0, 512.0][file.stem.startswith("voc") :]]
     assert (model.rpn.inside, model.rpn.positive_iou, model.rpn.negative_iou) == (True, 0.7, 0.3)

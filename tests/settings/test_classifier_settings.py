@@ -67,6 +67,8 @@ EFFECTS: dict[str, Other | Without] = {
     "net.rematerialise": Without(
         "true", "tests/backbones/analysis/test_complexity.py::test_rematerialisation_keeps_less_and_computes_the_same"
     ),
+    "net.ceil_pool": Other("true", base="--net.name=resnet18 --net.width=4"),
+    "net.fan_in": Other("true"),
     "net.weights": Other("{weights}"),
     "train.batch": Other("18"),
     "train.accumulate": Other("2"),

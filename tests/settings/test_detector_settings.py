@@ -87,6 +87,7 @@ EFFECTS: dict[str, Other | Without] = {
     "model.norm": Other("group"),
     "model.freeze": Other("3", base="--model.weights={weights}"),
     "model.stride_in_1x1": Other("true", base="--model.backbone=resnet50"),
+    "model.ceil_pool": Other("true"),
     "model.width": Other("16"),
     "model.fpn_channels": Other("32"),
     "model.head_norm": Other("group"),

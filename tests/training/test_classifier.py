@@ -124,7 +124,7 @@ def test_a_backbone_whose_stride_is_elsewhere_is_refused_or_taken_over(config, t
 
     pretrain(config("--net.name=resnet50", "--net.stride_in_1x1=true", "--train.iterations=1", "--statistics=12"))
     for file in (tmp_path / "run/best.pt", tmp_path / "run/backbone.pt"):
-        assert model_settings(file) == {"model.stride_in_1x1": True}
+        assert model_settings(file) == {"model.stride_in_1x1": True, "model.ceil_pool": False}
         problem = DetectorTraining.__new__(DetectorTraining)
         problem.config = detector_config("resnet50", 4, file)
         with pytest.raises(InputError, match="model.stride_in_1x1: False, but .* was trained with True"):
