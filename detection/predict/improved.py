@@ -131,7 +131,10 @@ class ImprovedDetector:
         found = candidates(boxes, scores, frame, limits.score)
         kept = SUPPRESSIONS[chosen.suppression](found, chosen.threshold(limits), limits, frame)
         voting = chosen.refine if chosen.vote is None else chosen.vote
-        return vote(kept, found) if voting else kept
+        if not voting:
+            return kept
+        # All regions' boxes of every class, whatever they score, as the authors' code has it.
+        return vote(kept, candidates(boxes, scores, frame, 0.0))
 
 
 def refined(boxes: Tensor, scores: Tensor, size: Size) -> Tensor:

@@ -20,7 +20,8 @@ def vote(kept: Candidates, voters: Candidates, least: float = LEAST_IOU) -> Cand
     """`kept` with each box the mean, weighted by score, of the `voters` of its class that overlap it by an IoU of at
     least `least`; scores, labels and order stay.
 
-    voters: all predictions before suppression. A box for which nobody votes, such as a fused one, stays.
+    voters: all predictions before suppression, also those that score too little to be detections. A box for which
+    nobody votes, such as a fused one, stays.
     """
     votes = (iou(kept.boxes, voters.boxes) >= least) & (kept.labels[:, None] == voters.labels)  # (N, M)
     weights = votes * voters.scores

@@ -193,6 +193,18 @@ def test_an_ensemble_needs_one_list_of_classes():
         ImprovedDetector([detector_of(), detector_of(), detector_of(names=("disc", "box"))])
 
 
+@torch.inference_mode()
+def test_candidates_too_weak_to_be_detections_vote_too():
+    picky, image = detector_of("fpn", score=0.4), picture()
+    view = look(picky, image, 64)
+    boxes, scores = score([Pass(picky, [view], False)], propose([picky], [view], view.size), view.size)
+    strong, every = (candidates(boxes, scores, view.size, least) for least in (0.4, 0.0))
+    kept = strongest(strong, 0.5, 20)
+    found = ImprovedDetector([picky], Improvements(vote=True))([image])[0]
+    assert_same(found, to_detections(vote(kept, every), view.size, (70, 111)))
+    assert len(kept.boxes) and not torch.equal(vote(kept, every).boxes, vote(kept, strong).boxes)
+
+
 @every_architecture
 @pytest.mark.parametrize("agnostic", [False, True])
 @torch.inference_mode()
