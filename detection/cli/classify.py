@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from detection.cli.arguments import Parser, at_least, refuse_unused
 from detection.counted import counted
+
+if TYPE_CHECKING:
+    from detection.loading.classifiers import Classifier
 
 DESCRIPTION = """Error of classifiers on one split: each alone and, for several, of their averaged probabilities. A
 checkpoint of `frcnn pretrain` brings its data and its view; NET=FILE, such as cifar_resnet20=weights.pt, names plain
@@ -56,9 +60,26 @@ def main(arguments: list[str]) -> int:
             f"{name}: {', '.join(parts)}, loss {errors['loss']:.4f} ({counted(len(images), 'image')}, {view.name})",
             flush=True,
         )
+    for line in _published(classifiers, view.name, len(images.class_names)):
+        print(line)
     if args.output:
         write_atomically(args.output, json.dumps(rows, indent=1).encode())
     return 0
+
+
+def _published(classifiers: list[Classifier], view: str, classes: int) -> list[str]:
+    """What the paper has of the same nets in the same view."""
+    from detection.experiments.published import ENSEMBLE, published_error
+
+    lines = {}
+    for each in classifiers:
+        error = published_error(each.name, each.shortcut, view, classes)
+        if error is not None:
+            more = "" if error.top5 is None else f", top5 error {error.top5:.2f} %"
+            lines[each.name] = f"the paper's {each.name} ({view}): top1 error {error.top1:.2f} %{more}"
+    if len(classifiers) > 1 and len(lines) and view == "multi-scale":
+        lines["ensemble"] = f"the paper's ensemble: {ENSEMBLE}"
+    return list(lines.values())
 
 
 def _parser() -> Parser:

@@ -37,3 +37,24 @@ PAPER_ERRORS = {
     ("cifar_resnet1202", "A"): PublishedError(7.93),
 }
 """(net, shortcut) -> its error in He et al. 2015, tables 2, 3 and 6."""
+
+MULTI_SCALE_ERRORS = {
+    ("resnet34", "B"): PublishedError(21.84, 5.71),
+    ("resnet34", "C"): PublishedError(21.53, 5.60),
+    ("resnet50", "B"): PublishedError(20.74, 5.25),
+    ("resnet101", "B"): PublishedError(19.87, 4.60),
+    ("resnet152", "B"): PublishedError(19.38, 4.49),
+}
+"""ImageNet's validation images at 224 to 640 pixels (table 4)."""
+
+ENSEMBLE = "six nets at several scales have a top-5 error of 3.57 % on ImageNet's test images"
+"""Table 5."""
+
+
+def published_error(net: str, shortcut: str, view: str, classes: int) -> PublishedError | None:
+    """What the paper has for a net of this name and shortcut in this view; None where it has nothing, or where a data
+    set of so many classes is not the paper's."""
+    if net.startswith("cifar_"):
+        return PAPER_ERRORS.get((net, shortcut)) if (view, classes) == ("whole", 10) else None
+    found = {"10-crop": PAPER_ERRORS, "multi-scale": MULTI_SCALE_ERRORS}.get(view, {})
+    return found.get((net, shortcut)) if classes == 1000 else None

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from backbones.caffe_file import ENDING as CAFFE
-from backbones.nets import Net, make_net
+from backbones.nets import Net, NetName, make_net
 from backbones.pretrained import load_pretrained, read_state
 from detection import checkpoint
 from detection.config.pretrain import NetConfig, PretrainConfig
@@ -29,11 +29,12 @@ def build_classifier(net: NetConfig, classes: int) -> Net:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained classifier. name: what to call it; classes: None where the file does not say; config: of the run that
-    trained it, None for plain weights."""
+    """A trained classifier. name: of the net; shortcut: its option; classes: None where the file does not say; config:
+    of the run that trained it, None for plain weights."""
 
     name: str
     net: Net
+    shortcut: str
     classes: tuple[str, ...] | None
     config: PretrainConfig | None
 
@@ -52,14 +53,15 @@ def load_classifier(source: str, device: torch.device) -> Classifier:
     net = build_classifier(config.net, len(content["classes"]))
     checkpoint.load_weights(net, content["model"], path)
     net = net.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    return Classifier(config.net.name, net, tuple(content["classes"]), config)
+    shortcut = NetName.parse(config.net.name).shortcut(config.net.shortcut)
+    return Classifier(config.net.name, net, shortcut, tuple(content["classes"]), config)
 
 
 def random_classifier(name: str, classes: Sequence[str], seed: int) -> Classifier:
     """The net `name` as it begins. Raises `InputError` for one that does not exist."""
     torch.manual_seed(seed)
     try:
-        return Classifier(name, make_net(name, len(classes)), tuple(classes), None)
+        return Classifier(name, make_net(name, len(classes)), NetName.parse(name).shortcut(), tuple(classes), None)
     except ValueError as error:
         raise InputError(str(error)) from error
 
@@ -77,4 +79,5 @@ def _plain_weights(name: str, shortcut: str | None, path: Path, device: torch.de
         load_pretrained(net, name, str(path))
     except ValueError as error:
         raise InputError(str(error)) from error
-    return Classifier(name, net.to(device, memory_format=torch.channels_last).eval(), None, None)  # type: ignore[call-overload]
+    net = net.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return Classifier(name, net, NetName.parse(name).shortcut(shortcut), None, None)
