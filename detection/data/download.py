@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from detection.data.archives import unpack
@@ -43,16 +44,31 @@ def unpacked_shards(path: Path, survey: Survey) -> Path | None:
     if not parquet and (not tars or path.is_file()):
         return None
     target = path.with_name(f"{path.stem if path.is_file() else path.resolve().name}.unpacked")
+    if parquet:
+        return _laid_out(path, target, lambda folder: lay_out(parquet, folder))
+
+    def unpack_tars(folder: Path) -> None:
+        for tar in track(tars, "unpacking shards", len(tars)):
+            # A folder each: nothing says that the names of two shards are apart. One above for those of a split.
+            unpack([tar], folder / (split_name(tar.stem) or "train") / tar.stem, "")
+
+    return _laid_out(path, target, unpack_tars)
+
+
+def parquet_images(path: Path) -> Path:
+    """The folder that the images of a parquet file unpack to, once, whatever else is in it. Raises InputError as
+    `lay_out` does."""
+    return _laid_out(path, path.with_name(f"{path.stem}.images"), lambda folder: lay_out([path], folder, objects=False))
+
+
+def _laid_out(path: Path, target: Path, write: Callable[[Path], None]) -> Path:
+    """`target`, where `write` writes, unless it is there already; it is there whole or not at all."""
     if target.exists():
         return target
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        if parquet:
-            lay_out(parquet, temporary)
-        for tar in () if parquet else track(tars, "unpacking shards", len(tars)):
-            # A folder each: nothing says that the names of two shards are apart. One above for those of a split.
-            unpack([tar], temporary / (split_name(tar.stem) or "train") / tar.stem, "")
+        write(temporary)
         os.replace(temporary, target)
     except TooLargeError as error:
         raise InputError(f"{path}: cannot be unpacked ({error}); unpack it by hand if that is right") from error

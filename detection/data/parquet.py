@@ -25,11 +25,12 @@ KINDS = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"GIF8": "gif", b"RIFF": "we
 """how images begin, and their usual ending"""
 
 
-def lay_out(files: Sequence[Path], target: Path) -> None:
-    """Write the images of parquet files into the folder `target`, a folder a file, each with its metadata.jsonl.
+def lay_out(files: Sequence[Path], target: Path, objects: bool = True) -> None:
+    """Write the images of parquet files into the folder `target`, a folder a file, each with its metadata.jsonl where
+    `objects` are asked for, which every file must then have.
 
-    Raises InputError where pyarrow is not installed, a file is no parquet or has no images with objects, and where it
-    unpacks to many times its size.
+    Raises InputError where pyarrow is not installed, a file is no parquet or has no images, or none with objects, and
+    where it unpacks to many times its size.
     """
     try:
         import pyarrow.parquet
@@ -39,27 +40,25 @@ def lay_out(files: Sequence[Path], target: Path) -> None:
         load_head(path, 4)  # a pipe would be waited for
         try:
             table = pyarrow.parquet.ParquetFile(path)
-            names = _class_names(table.schema_arrow)
-            image = _image_column(table.schema_arrow, path)
-            rows = track(_rows(table, image), f"unpacking {path.name}", table.metadata.num_rows)
-            _write(rows, names, target / path.stem, path)
+            image = _image_column(table.schema_arrow, path, objects)
+            columns = [image, "objects"] if objects else [image]
+            rows = track(_rows(table, columns), f"unpacking {path.name}", table.metadata.num_rows)
+            _write(rows, _class_names(table.schema_arrow), target / path.stem, path, objects)
         except (pyarrow.ArrowException, OSError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"{path}: cannot be unpacked ({reason}); fetch it again") from error
 
 
-def _image_column(schema: Any, path: Path) -> str:
-    """The column that holds structs with `bytes`, where there is one of `objects` beside it."""
+def _image_column(schema: Any, path: Path, objects: bool) -> str:
+    """The column that holds structs with `bytes`, where there is one of `objects` beside it if these are asked for."""
     found = [
         name
         for name, kind in zip(schema.names, schema.types)
         if kind.num_fields and any(kind.field(k).name == "bytes" for k in range(kind.num_fields))
     ]
-    if not found or "objects" not in schema.names:
-        raise InputError(
-            f"{path}: has the columns {', '.join(schema.names[:12])}; a dataset of boxes has an image with its bytes, "
-            "and objects"
-        )
+    if not found or (objects and "objects" not in schema.names):
+        needs = "a dataset of boxes has an image with its bytes, and objects" if objects else "none has images' bytes"
+        raise InputError(f"{path}: has the columns {', '.join(schema.names[:12])}; {needs}")
     return "image" if "image" in found else found[0]
 
 
@@ -87,13 +86,14 @@ def _names_in(features: Any) -> list[str] | None:
     return _names_in(features.get("feature"))
 
 
-def _rows(table: Any, image: str) -> Iterator[dict[str, Any]]:
-    for batch in table.iter_batches(batch_size=BATCH, columns=[image, "objects"]):
-        for pictures, objects in zip(batch.column(image).to_pylist(), batch.column("objects").to_pylist()):
-            yield {"image": pictures or {}, "objects": objects or {}}
+def _rows(table: Any, columns: list[str]) -> Iterator[dict[str, Any]]:
+    """columns: the image's, and perhaps that of objects."""
+    for batch in table.iter_batches(batch_size=BATCH, columns=columns):
+        for values in zip(*(batch.column(name).to_pylist() for name in columns)):
+            yield {"image": values[0] or {}, "objects": values[1] or {} if len(values) > 1 else {}}
 
 
-def _write(rows: Iterator[dict[str, Any]], names: list[str] | None, folder: Path, path: Path) -> None:
+def _write(rows: Iterator[dict[str, Any]], names: list[str] | None, folder: Path, path: Path, objects: bool) -> None:
     folder.mkdir(parents=True)
     allowance = Allowance(path)
     lines = []
@@ -105,7 +105,8 @@ def _write(rows: Iterator[dict[str, Any]], names: list[str] | None, folder: Path
         file = _file_name(row["image"].get("path"), content, number)
         (folder / file).write_bytes(content)
         lines.append(json.dumps({"file_name": file, "objects": _objects(row["objects"], names)}) + "\n")
-    (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
+    if objects:
+        (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 def _file_name(given: Any, content: bytes, number: int) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detection.data.download import parquet_images
 from detection.data.image import EXTENSIONS
 from detection.data.remote import is_remote, local_copy
 from detection.data.shapes import default_cache
@@ -29,7 +30,7 @@ class Collected:
 
 def collect_images(names: Sequence[str]) -> Collected:
     """Image files in the order named, each once; folders give their images in order of name, subfolders included; what
-    lies at an address is copied into the cache.
+    lies at an address is copied into the cache; those in a parquet file are unpacked beside it, once.
 
     Folders of results are left out of the search of another folder, since pictures with boxes on them are no input.
     Raises `InputError` for a name that is nothing, and for a folder or glob without images.
@@ -40,6 +41,8 @@ def collect_images(names: Sequence[str]) -> Collected:
         path = local_copy(name, default_cache()) if is_remote(name) else Path(name)
         if path.is_dir():
             images = sorted(p for p in files_below(path, left_out) if _is_image(p) and p.is_file())
+        elif path.is_file() and path.suffix.lower() == ".parquet":
+            images = sorted(files_below(parquet_images(path), left_out))
         elif path.is_file():
             images = [path]
         else:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from detection.data.locate import locate
 from detection.errors import InputError
+from detection.predict.collect import collect_images
 
 CAT_AND_DOG = ["cat", "dog"]
 
@@ -91,6 +92,19 @@ def test_a_parquet_file_that_holds_no_boxes_is_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"c.parquet: is parquet, which needs pyarrow: pip install"):
         locate(tmp_path / "c.parquet")
     assert not list(tmp_path.glob("*.unpacked")) and not list(tmp_path.glob(".*.tmp"))
+
+
+def test_the_images_of_a_table_without_boxes(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = [{"photo": {"bytes": picture(), "path": f"{name}.png"}, "camera": 1} for name in "ba"]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    found = collect_images([str(tmp_path / "a.parquet")]).images
+    assert [path.name for path in found] == ["0000000_b.png", "0000001_a.png"] and found[0].read_bytes() == picture()
+    assert collect_images([str(tmp_path / "a.parquet")]).images == found
+    assert len(collect_images([str(parquet(tmp_path / "b.parquet", "abc"))]).images) == 3  # boxes do not matter
+    pq.write_table(pa.Table.from_pylist([{"text": "hello"}]), tmp_path / "c.parquet")
+    with pytest.raises(InputError, match="c.parquet: has the columns text; none has images' bytes"):
+        collect_images([str(tmp_path / "c.parquet")])
 
 
 def shard(path: Path, files: dict[str, str | bytes]) -> None:
