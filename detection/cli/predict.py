@@ -81,6 +81,8 @@ def _run(args: argparse.Namespace, answer: Answer) -> None:
         return
     if args.every != 1:
         raise InputError("--every: has no effect on images; leave it out")
+    if args.track:
+        raise InputError(f"--track: follows objects through a video, and {args.images[0]} is none; leave it out")
     collected = collect_images(args.images)
     images = collected.images
     pictures = dict(zip(images, picture_names(images)))
@@ -119,11 +121,14 @@ def _videos(args: argparse.Namespace) -> dict[str, Any]:
     from detection import parallel
     from detection.cli.predict_video import predict_videos
     from detection.files.outputs import claim_output
+    from detection.predict.tracking import require_tracking
 
     images_alone = {"resume": False, "batch": 1, "save": [], "crops": False, "processes": 1}
     for name, plain in images_alone.items():
         if getattr(args, name) != plain:
             raise InputError(f"--{name}: has no effect on videos; leave it out")
+    if args.track:
+        require_tracking()
     claim_output(args.output)
     return predict_videos(args, _detector(args, parallel.choose_device(args.device)))
 
@@ -270,5 +275,6 @@ def _parser() -> Parser:
     parser.add_argument("--save", nargs="+", choices=FORMS, default=[], metavar="FORM", help=save)
     parser.add_argument("--crops", action="store_true", help="also each detection as a picture, in crops/CLASS")
     parser.add_argument("--every", type=at_least(1), default=1, metavar="N", help="of a video each Nth frame")
+    parser.add_argument("--track", action="store_true", help="of a video: number objects, each as long as it is seen")
     add_json(parser)
     return parser
