@@ -41,7 +41,9 @@ def main(arguments: list[str]) -> int:
     if one_file:
         named = file.stem if args.precision == "fp32" else f"{file.stem}_{args.precision}"
         output = args.output or file.with_name(f"{named}.onnx")
-        found = write_onnx(detector, output, images, args.precision, args.layout == "nchw", args.license)
+        sizes, nchw = config.input, args.layout == "nchw"
+        tiles = None if sizes.tile is None else (sizes.tile, sizes.tile_overlap)
+        found = write_onnx(detector, output, images, args.precision, nchw, args.license, tiles)
     else:
         output = args.output or Path("runs/export")
         found = export(detector, file, output, args.precision, images).parity

@@ -15,6 +15,7 @@ from detection.cli.testing import (
     add_running,
     add_testing,
     add_tiles,
+    choose_tiles,
     improve,
     improves,
     in_tiles,
@@ -136,10 +137,11 @@ def _videos(args: argparse.Namespace) -> dict[str, Any]:
 def _detector(args: argparse.Namespace, device: torch.device) -> Any:
     from detection import parallel
 
-    detectors, _ = load_detectors(args, device)
+    detectors, config = load_detectors(args, device)
     detectors = [detector.at(args.size) for detector in detectors]
+    tiles = choose_tiles(args, config)
     if parallel.rank() == 0:
-        print(f"input: {size_text(detectors[0])}")
+        print(f"input: {size_text(detectors[0])}{tiles}")
     tell_of_compilation(args)
     stored = detectors[0].thresholds
     args.least = least_scores(args, stored, detectors[0].class_names)
@@ -172,9 +174,11 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def _known_as(path: Path) -> str:
     """Which weights these are."""
+    from detection.api.load import weights_file
     from detection.checkpoint import digest
     from detection.export.folder import read_export
 
+    path = weights_file(path)
     if path.suffix == ".onnx":
         return hashlib.sha256(path.read_bytes()).hexdigest()
     return f"{digest(path / 'model.pt')} {read_export(path)}" if path.is_dir() else digest(path)

@@ -3,7 +3,8 @@
 The file takes raw images and gives detections (`detection.export.whole`), with standard operators alone, so that ONNX
 Runtime in any language runs it without this toolkit. Its thresholds are an input with a default: who gives none gets
 those that the file was written with. What is more to know lies in its metadata: `names` (class names in label order,
-JSON), `thresholds`, `short_side`, `long_side`, `layout`, `precision`, `version`, `license`, `parity`.
+JSON), `thresholds`, `short_side`, `long_side`, `layout`, `precision`, `version`, `license`, `parity`,
+and `tile` (0: none) and `tile_overlap` where it was trained on tiles of larger images, which who runs it has to cut.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class GraphDetector:
     """The detector of a file, which runs as `Detector` does, one image at a time.
 
     session: of ONNX Runtime; layout: nhwc or nchw; lowest: score of a detection that evaluation counts; thresholds: by
-    label, those of the file; least: those that are asked of it, None for its own.
+    label, those of the file; least: those that are asked of it, None for its own; tile, tile_overlap: of the tiles that
+    it was trained on.
     """
 
     session: Any
@@ -52,6 +54,8 @@ class GraphDetector:
     thresholds: tuple[float, ...]
     least: tuple[float, ...] | None = None
     grey_bits: int = 16
+    tile: int | None = None
+    tile_overlap: float = 0.2
     device: torch.device = torch.device("cpu")
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Detections]:
@@ -93,10 +97,12 @@ def write_onnx(
     precision: str = "fp32",
     nchw: bool = False,
     licence: str | None = None,
+    tiles: tuple[int, float] | None = None,
 ) -> Parity:
     """Write the detector into the new file `output`, held against torch on some of the images.
 
-    precision: fp32, fp16 or int8, which takes its ranges from all of the images.
+    precision: fp32, fp16 or int8, which takes its ranges from all of the images; tiles: side and overlap of those
+    that it was trained on.
 
     Raises `InputError` where the file exists, a library is missing, or there is no image.
     """
@@ -124,6 +130,8 @@ def write_onnx(
         "version": f"frcnn-toolkit {__version__}",
         "license": licence or "not stated",
     }
+    if tiles is not None:
+        about |= {"tile": str(tiles[0]), "tile_overlap": str(tiles[1])}
     for key, value in about.items():
         graph.metadata_props.add(key=key, value=value)
     plain = detector.finding(min(least)).served()
@@ -187,6 +195,8 @@ def _detector(content: bytes, name: str) -> GraphDetector:
             float(about["score"]),
             tuple(json.loads(about["thresholds"])),
             grey_bits=int(about["grey_bits"]),
+            tile=int(about["tile"]) if "tile" in about else None,
+            tile_overlap=float(about.get("tile_overlap", 0.2)),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{name}: is no detector of `frcnn export`: its metadata lacks {error}") from error

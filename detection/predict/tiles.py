@@ -17,33 +17,13 @@ import torch
 from torchvision.ops import batched_nms
 
 from detection.geometry.boxes import area, clip, intersection
+from detection.geometry.tiling import Place, views
 from detection.records import Detections, Size
 
 AT_CUT = 2.0
 """Pixels from a cut within which a box ends there."""
 PART = 0.5
 """Share of a part's area that a box must cover to be the whole of it."""
-
-Place = tuple[int, int, int, int]
-"""x1 y1 x2 y2 of a tile in the image."""
-
-
-def tile_places(size: Size, tile: int, overlap: float) -> list[Place]:
-    """Tiles of `tile` pixels a side that cover an image of `size`, of which neighbours share at least `overlap` of
-    their side; smaller where the image is."""
-    height, width = size
-    return [
-        (x, y, min(x + tile, width), min(y + tile, height))
-        for y in _starts(height, tile, overlap)
-        for x in _starts(width, tile, overlap)
-    ]
-
-
-def _starts(side: int, tile: int, overlap: float) -> list[int]:
-    if side <= tile:
-        return [0]
-    steps = -(-(side - tile) // max(int(tile * (1 - overlap)), 1))
-    return [round(k * (side - tile) / steps) for k in range(steps + 1)]
 
 
 @dataclass(frozen=True)
@@ -85,9 +65,7 @@ class TiledDetector:
 
     def prepare(self, image: np.ndarray) -> Tiles:
         size = (image.shape[0], image.shape[1])
-        places = tile_places(size, self.tile, self.overlap)
-        if len(places) > 1:
-            places.append((0, 0, size[1], size[0]))
+        places = views(size, self.tile, self.overlap)
         crops = (np.ascontiguousarray(image[y1:y2, x1:x2]) for x1, y1, x2, y2 in places)
         return Tiles([self.detector.prepare(crop) for crop in crops], places, size)
 
@@ -96,16 +74,20 @@ class TiledDetector:
         return [self._one(image) for image in images]
 
     def _one(self, image: Tiles) -> Detections:
-        boxes, scores, labels, cut = [], [], [], []
-        for given, place in zip(image.inputs, image.places):
-            found = self.detector.detect([given])[0]
-            shift = found.boxes.new_tensor([place[0], place[1], place[0], place[1]])
-            boxes.append(found.boxes + shift)
-            scores.append(found.scores)
-            labels.append(found.labels)
-            cut.append(ends_at_cut(boxes[-1], place, image.size))
-        together = Detections(torch.cat(boxes), torch.cat(scores), torch.cat(labels), image.size)
-        return merged(together, torch.cat(cut), self.nms) if len(image.places) > 1 else together
+        found = [self.detector.detect([given])[0] for given in image.inputs]
+        return together(found, image.places, image.size, self.nms)
+
+
+def together(found: Sequence[Detections], places: Sequence[Place], size: Size, nms: float = 0.5) -> Detections:
+    """What was found in each of the `views` of an image of `size`, in the pixels of the image, each object once; see
+    `merged`."""
+    boxes, cut = [], []
+    for own, place in zip(found, places, strict=True):
+        boxes.append(own.boxes + own.boxes.new_tensor([place[0], place[1], place[0], place[1]]))
+        cut.append(ends_at_cut(boxes[-1], place, size))
+    scores, labels = torch.cat([own.scores for own in found]), torch.cat([own.labels for own in found])
+    every = Detections(torch.cat(boxes), scores, labels, size)
+    return merged(every, torch.cat(cut), nms) if len(places) > 1 else every
 
 
 def ends_at_cut(boxes: torch.Tensor, place: Place, size: Size) -> torch.Tensor:
