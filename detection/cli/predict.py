@@ -193,7 +193,8 @@ def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]],
     from detection.predict.stream import Decoder, Finisher
 
     threads = args.workers or max(1, min(parallel.cores() // parallel.local_world(), DECODERS))
-    decoder = Decoder(detector.prepare, threads, skip=args.invalid == "skip", grey_bits=detector.grey_bits)
+    skip, bits = args.invalid == "skip", detector.grey_bits
+    decoder = Decoder(detector.prepare, threads, skip, bits, slides=args.tile > 0)
 
     def finish(batch: Decoded, found: list[Detections]) -> None:
         writer.write(batch.paths, finish_batch(args, names, detector.class_names, batch, found), batch.skipped)
