@@ -17,6 +17,10 @@ SLIDES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms"
 STRIP = 1 << 21
 """Pixels that are decoded at once where the whole image is wanted smaller."""
 MOST_ROWS = 1024
+LONGEST = 1_000_000
+"""Pixels of a side; a file that claims more is none that a scanner wrote."""
+LARGEST_TILE = 1 << 26
+"""Pixels of the tiles that a file is stored in, which are decoded whole; scanners' have a thousandth of this."""
 NARROW = 1 << 26
 """Bytes of an image that has been made narrower and not yet lower."""
 
@@ -44,6 +48,11 @@ class Slide:
                 "save it as a tiled TIFF with 8 bits a channel"
             ) from error
         width, height = self._file.dimensions
+        if max(width, height) > LONGEST:
+            raise InputError(f"{path}: claims {width}x{height} pixels; no side may have more than {LONGEST}")
+        sides = [int(self._file.properties.get(f"openslide.level[0].tile-{side}", 0)) for side in ("width", "height")]
+        if sides[0] * sides[1] > LARGEST_TILE:
+            raise InputError(f"{path}: is stored in tiles of {sides[0]}x{sides[1]} pixels; save it with smaller ones")
         self.shape = (height, width, 3)
 
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:

@@ -23,8 +23,16 @@ def views(size: tuple[int, int], tile: int, overlap: float) -> list[Place]:
     return [*places, (0, 0, size[1], size[0])] if len(places) > 1 else places
 
 
+def count(size: tuple[int, int], tile: int, overlap: float) -> int:
+    """How many `tile_places` there are."""
+    return _steps(size[0], tile, overlap) * _steps(size[1], tile, overlap)
+
+
+def _steps(side: int, tile: int, overlap: float) -> int:
+    """Tiles along a side."""
+    return 1 if side <= tile else 1 + -(-(side - tile) // max(int(tile * (1 - overlap)), 1))
+
+
 def _starts(side: int, tile: int, overlap: float) -> list[int]:
-    if side <= tile:
-        return [0]
-    steps = -(-(side - tile) // max(int(tile * (1 - overlap)), 1))
-    return [round(k * (side - tile) / steps) for k in range(steps + 1)]
+    last = _steps(side, tile, overlap) - 1
+    return [round(k * (side - tile) / last) for k in range(last + 1)] if last else [0]

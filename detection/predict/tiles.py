@@ -20,14 +20,17 @@ from torchvision.ops import batched_nms
 
 from detection.data.image import resize_size
 from detection.data.slide import Slide
+from detection.errors import InputError
 from detection.geometry.boxes import area, clip, intersection, rescale
-from detection.geometry.tiling import Place, views
+from detection.geometry.tiling import Place, count, views
 from detection.records import Detections, Size
 
 AT_CUT = 2.0
 """Pixels from a cut within which a box ends there."""
 AHEAD = 2
 """Tiles that are cut out and resized while the network looks at one."""
+MOST_TILES = 1_000_000
+"""Of an image; of a slide of 200,000 x 200,000 pixels 63,000 tiles of 1,000 cover all."""
 PART = 0.5
 """Share of a part's area that a box must cover to be the whole of it."""
 
@@ -70,7 +73,11 @@ class TiledDetector:
         return self.detect([self.prepare(image) for image in images])
 
     def prepare(self, image: np.ndarray | Slide) -> Tiles:
+        """Raises `InputError` where there would be too many tiles."""
         size = (image.shape[0], image.shape[1])
+        if count(size, self.tile, self.overlap) > MOST_TILES:
+            name, many = getattr(image, "path", "image"), count(size, self.tile, self.overlap)
+            raise InputError(f"{name}: {many} tiles of {self.tile} pixels, more than {MOST_TILES}; give larger ones")
         return Tiles(image, views(size, self.tile, self.overlap), size)
 
     def detect(self, images: Sequence[Tiles]) -> list[Detections]:

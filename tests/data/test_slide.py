@@ -17,6 +17,7 @@ from detection.data import slide
 from detection.data.image import resize_image
 from detection.data.slide import Slide, read_or_open
 from detection.errors import InputError
+from detection.predict import tiles
 
 pytest.importorskip("openslide", reason="openslide-python (the extra `slides`) is not installed")
 TILE = 256
@@ -99,6 +100,27 @@ def test_what_is_opened_and_what_is_refused(image, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openslide", None)
     with pytest.raises(InputError, match=r'a.tif: .* pip install "frcnn-toolkit\[slides\]"'):
         read_or_open(path)
+
+
+def test_what_would_take_all_memory_is_refused(image, trained, tmp_path, monkeypatch, capsys):
+    path = copy_of(image, tmp_path / "a.tif")
+    words = ["predict", str(path), f"--checkpoint={trained / 'best.pt'}", f"--output={tmp_path / 'out'}", "--tile=300"]
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    for module, name, value, because in (
+        (slide, "LONGEST", 800, "a.tif: claims 900x700 pixels; no side may have more than 800"),
+        (slide, "LARGEST_TILE", 250 * 250, "a.tif: is stored in tiles of 256x256 pixels"),
+        (tiles, "MOST_TILES", 11, "a.tif: 12 tiles of 300 pixels, more than 11; give larger ones"),
+    ):
+        with monkeypatch.context() as lowered:
+            lowered.setattr(module, name, value)
+            assert main(words) == 2
+        error = capsys.readouterr().err
+        assert because in error and error.count("\n") == 1, error
+    content = path.read_bytes()
+    for tag in (322, 323):
+        content = content.replace(struct.pack("<HHII", tag, 4, 1, 256), struct.pack("<HHII", tag, 4, 1, 1 << 16))
+    path.write_bytes(content)
+    assert main(words) == 2 and capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_damaged_tile_is_told_in_one_line(image, tmp_path):
