@@ -23,44 +23,55 @@ pytest.importorskip("openslide", reason="openslide-python (the extra `slides`) i
 TILE = 256
 
 
-def write_tiled(path, size, pixels_of, big):
-    """A TIFF of tiles of 256 pixels, deflated, those that are equal once; big: a BigTIFF. pixels_of: column and row of
-    a tile -> (256, 256, 3) uint8."""
-    height, width = size
-    kind, places, stored = "Q" if big else "I", [], {}
+def write_tiled(path, levels, big):
+    """A TIFF of tiles of 256 pixels, deflated, those that are equal once; big: a BigTIFF. levels: of a pyramid, each
+    its (height, width) and a function from column and row of a tile to its (256, 256, 3) uint8 pixels."""
+    number = "Q" if big else "I"
     with path.open("wb") as file:
         file.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0) if big else struct.pack("<2sHI", b"II", 42, 0))
-        for row in range(-(-height // TILE)):
-            for column in range(-(-width // TILE)):
-                raw = pixels_of(column, row).tobytes()
-                if raw not in stored:
-                    stored[raw] = file.tell(), file.write(zlib.compress(raw, 1))
-                places.append(stored[raw])
-        arrays = [file.tell()]
-        for values in zip(*places):
-            file.write(struct.pack(f"<{len(values)}{kind}", *values))
-            arrays.append(file.tell())
-        bits = arrays[2]
-        file.write(struct.pack("<3H", 8, 8, 8))
-        tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, 8 | 8 << 16 | 8 << 32 if big else bits)]
-        tags += [(259, 3, 1, 8), (262, 3, 1, 2), (277, 3, 1, 3), (284, 3, 1, 1), (322, 4, 1, TILE), (323, 4, 1, TILE)]
-        tags += [(324 + k, 16 if big else 4, len(places), arrays[k]) for k in (0, 1)]
-        start = file.tell()
-        file.write(struct.pack("<Q" if big else "<H", len(tags)))
-        file.writelines(struct.pack("<HHQQ" if big else "<HHII", *tag) for tag in tags)
-        file.write(bytes(8 if big else 4))
-        file.seek(8 if big else 4)
-        file.write(struct.pack(f"<{kind}", start))
+        link = 8 if big else 4
+        for smaller, (size, pixels_of) in enumerate(levels):
+            tags = [(254, 4, 1, 1)] if smaller else []
+            tags += tags_of(file, size, pixels_of, big, number)
+            start = file.tell()
+            file.write(struct.pack("<Q" if big else "<H", len(tags)))
+            file.writelines(struct.pack("<HHQQ" if big else "<HHII", *tag) for tag in tags)
+            after = file.tell()
+            file.write(bytes(8 if big else 4))
+            file.seek(link)
+            file.write(struct.pack(f"<{number}", start))
+            file.seek(0, os.SEEK_END)
+            link = after
     return path
 
 
-def copy_of(image, path, big=False):
-    """A tiled TIFF of an (H, W, 3) image."""
-    height, width = image.shape[:2]
-    padded = np.pad(image, [(0, -height % TILE), (0, -width % TILE), (0, 0)])
-    return write_tiled(
-        path, (height, width), lambda x, y: padded[y * TILE : (y + 1) * TILE, x * TILE : (x + 1) * TILE], big
-    )
+def tags_of(file, size, pixels_of, big, number):
+    """Write the tiles of a level; the tags that tell of them."""
+    (height, width), stored, places = size, {}, []
+    for row in range(-(-height // TILE)):
+        for column in range(-(-width // TILE)):
+            raw = pixels_of(column, row).tobytes()
+            if raw not in stored:
+                stored[raw] = file.tell(), file.write(zlib.compress(raw, 1))
+            places.append(stored[raw])
+    arrays = [file.tell()]
+    for values in zip(*places):
+        file.write(struct.pack(f"<{len(values)}{number}", *values))
+        arrays.append(file.tell())
+    file.write(struct.pack("<3H", 8, 8, 8))
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, 8 | 8 << 16 | 8 << 32 if big else arrays[2])]
+    tags += [(259, 3, 1, 8), (262, 3, 1, 2), (277, 3, 1, 3), (284, 3, 1, 1), (322, 4, 1, TILE), (323, 4, 1, TILE)]
+    values = places[0] if len(places) == 1 else arrays  # a single number stands in the tag
+    return tags + [(324 + k, 16 if big else 4, len(places), values[k]) for k in (0, 1)]
+
+
+def copy_of(image, path, big=False, smaller=()):
+    """A tiled TIFF of an (H, W, 3) image, and of `smaller` ones as the further levels of a pyramid."""
+    levels = []
+    for each in (image, *smaller):
+        padded = np.pad(each, [(0, -each.shape[0] % TILE), (0, -each.shape[1] % TILE), (0, 0)])
+        levels.append((each.shape[:2], lambda x, y, p=padded: p[y * TILE : (y + 1) * TILE, x * TILE : (x + 1) * TILE]))
+    return write_tiled(path, levels, big)
 
 
 @pytest.fixture
@@ -78,6 +89,16 @@ def test_windows_are_what_decoding_the_whole_gives(image, tmp_path, monkeypatch,
     assert (opened[600:700, 890:900] == image[600:, 890:]).all()
     monkeypatch.setattr(slide, "STRIP", 900 * 64)
     assert (opened.reduced((200, 257)) == resize_image(image, (200, 257))).all()
+
+
+def test_of_a_pyramid_the_smallest_level_that_is_large_enough(image, tmp_path, monkeypatch):
+    smaller = [resize_image(image, (350, 450)), resize_image(255 - image, (175, 225))]
+    opened = Slide(copy_of(image, tmp_path / "a.tif", smaller=smaller))
+    monkeypatch.setattr(slide, "STRIP", 450 * 64)
+    assert opened.shape == image.shape and (opened[600:700, 800:900] == image[600:, 800:]).all()
+    assert (opened.reduced((200, 257)) == resize_image(smaller[0], (200, 257))).all()
+    assert (opened.reduced((175, 225)) == smaller[1]).all()
+    assert (opened.reduced((400, 514)) == resize_image(image, (400, 514))).all()
 
 
 def test_of_very_many_rows_means_are_taken_first(tmp_path, monkeypatch):
@@ -169,7 +190,7 @@ def test_memory_does_not_grow_with_the_image(trained, tmp_path):
     noise = [np.random.default_rng(k).integers(0, 256, (TILE, TILE, 3), dtype=np.uint8) for k in range(5)]
     environment, peaks = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}, []
     for side in (2000, 8000):
-        path = write_tiled(tmp_path / f"{side}.tif", (side, side), lambda x, y: noise[(x + 3 * y) % 5], big=True)
+        path = write_tiled(tmp_path / f"{side}.tif", [((side, side), lambda x, y: noise[(x + 3 * y) % 5])], big=True)
         words = [str(path), f"--checkpoint={trained / 'best.pt'}", "--tile=1000", "--overlap=0", "--no-pictures"]
         command = [sys.executable, "-c", PEAK, "predict", *words, "--device=cpu", f"--output={tmp_path / str(side)}"]
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
