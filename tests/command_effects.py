@@ -126,6 +126,7 @@ EFFECTS = {
         "--crops": more(PREDICT, "--crops", shows="names"),
         "--classes": more(PREDICT, "--classes=star", shows=PREDICTED),
         "--every": more(PREDICT, "--every=2", shows="status"),
+        "--track": more(PREDICT, "--track", shows="status"),
         "--engine": more(f"{PREDICT} --processes=2 --device=cpu", "--engine=ray", shows="status"),
     },
     "compare": {

@@ -15,6 +15,7 @@ from detection.evaluation.report import to_json
 from detection.evaluation.results import ground_truth, to_results
 from detection.export.graph_detector import GraphDetector
 from detection.loading.datasets import load_split
+from detection.predict.tiles import TiledDetector
 from detection.progress import track
 from detection.training.validation import evaluate_detector
 
@@ -44,8 +45,9 @@ def evaluate(
     config = loaded.config if data is None else replace(loaded.config, data=str(data))
     index, _ = load_split(config, split or config.dataset.val or "val", loaded.class_names)
     serving = loaded.serving
-    if isinstance(serving, GraphDetector):
+    plain = serving.detector if isinstance(serving, TiledDetector) else serving
+    if isinstance(plain, GraphDetector):
         rows = track(range(len(index)), "evaluating", len(index))
         found = [serving([read_image(index.path(row), serving.grey_bits)])[0] for row in rows]
         return to_json(evaluate_coco(ground_truth(index), to_results(found, index, list(range(len(index))))))
-    return to_json(evaluate_detector(serving, index, config, batch, workers).result)
+    return to_json(evaluate_detector(plain, index, config, batch, workers).result)

@@ -13,7 +13,7 @@ import torch
 from detection.api.hub import fetch
 from detection.api.images import as_pixels
 from detection.api.prediction import Prediction, checked_score
-from detection.config.schema import Config
+from detection.config.schema import Config, InputConfig
 from detection.errors import InputError
 from detection.export.folder import load_export, read_export
 from detection.export.graph_detector import FORMS, GraphDetector
@@ -23,6 +23,7 @@ from detection.export.torch_file import read_torch
 from detection.loading.detectors import load_detector
 from detection.parallel import choose_device
 from detection.predict.detector import Detector
+from detection.predict.tiles import TiledDetector
 
 AnyDetector = Detector | GraphDetector
 """A network, or a graph that hides one."""
@@ -39,7 +40,8 @@ class LoadedDetector:
     """A detector that takes images in whatever form a program has them.
 
     detector: the network with its input size; config: of the run that trained it; serving: the network prepared for
-    prediction (norms folded into convolutions), which gives the same detections sooner.
+    prediction (norms folded into convolutions), which gives the same detections sooner, and which looks at tiles and at
+    the whole of large images where it was trained on tiles (`input.tile`).
 
         >>> detector = detection.load("runs/train/best.pt")
         >>> found = detector("photo.jpg")
@@ -50,7 +52,7 @@ class LoadedDetector:
 
     detector: AnyDetector
     config: Config
-    serving: AnyDetector
+    serving: AnyDetector | TiledDetector
 
     def __repr__(self) -> str:
         names = ", ".join(self.class_names[:5]) + (", ..." if len(self.class_names) > 5 else "")
@@ -59,6 +61,8 @@ class LoadedDetector:
         if isinstance(self.detector, GraphDetector):
             kind = FORMS[self.detector.suffix].split()[1]
         sides = f"{self.detector.short_side} to {self.detector.long_side} pixels"
+        if isinstance(self.serving, TiledDetector):
+            sides += f", tiles of {self.serving.tile}"
         return f"LoadedDetector({kind}, {names}; {sides}, {self.device})"
 
     @property
@@ -117,7 +121,9 @@ def load(path: Path | str, device: str = "auto", size: int | None = None) -> Loa
     chosen = torch.device("cpu") if exported and str(device) == "auto" else choose_device(str(device))
     detector, config = load_any_detector(path, chosen)
     detector = detector.at(size)
-    return LoadedDetector(detector, config, detector.served())
+    serving, sizes = detector.served(), config.input
+    tiles = None if sizes.tile is None else TiledDetector(serving, sizes.tile, sizes.tile_overlap)
+    return LoadedDetector(detector, config, tiles or serving)
 
 
 def weights_file(path: Path) -> Path:
@@ -127,7 +133,8 @@ def weights_file(path: Path) -> Path:
 
 def load_any_detector(path: Path, device: torch.device) -> tuple[AnyDetector, Config]:
     """The detector of a checkpoint, of the folder of a run, of an ONNX or .pt2 file or of the folder of another export,
-    with its configuration; that of a file, which knows none, is the default. It finds all that evaluation counts."""
+    with its configuration; that of a file, which knows its tiles alone, is else the default. It finds all that
+    evaluation counts."""
     path = weights_file(path)
     if not path.is_dir() and path.suffix not in FORMS:
         return load_detector(path, device)
@@ -137,7 +144,7 @@ def load_any_detector(path: Path, device: torch.device) -> tuple[AnyDetector, Co
         raise InputError(f"{path}: an exported detector runs on the CPU; give --device cpu")
     if path.suffix in FORMS:
         graph = READERS[path.suffix](path)
-        return graph.finding(graph.lowest), Config()
+        return graph.finding(graph.lowest), Config(input=InputConfig(tile=graph.tile, tile_overlap=graph.tile_overlap))
     detector, config = load_detector(path / "model.pt", device)
     return load_export(path, detector), config
 

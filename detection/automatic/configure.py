@@ -11,7 +11,9 @@ from detection.config.command_line import CommandLine
 from detection.config.origin import Setting
 from detection.config.ranges import check_ranges
 from detection.config.read import draft_config, origins, read_config, resumed
-from detection.config.schema import Config
+from detection.config.schema import Config, InputConfig
+from detection.data.dataset import tiles_of
+from detection.data.index import AnnotationIndex
 from detection.engine.hardware import Hardware
 from detection.engine.settings import check_device
 from detection.errors import InputError
@@ -55,7 +57,7 @@ def _batch(config: Config, splits: Splits) -> tuple[Setting | None, str]:
     if planned_world() > 1:
         raise InputError("--batch auto: measures one process on one GPU; with several, give --batch N")
     check_device(config.train, config.model.norm, "model.norm", device)
-    batch, why = measured_batch(config, splits.train, device)
+    batch, why = measured_batch(config, _seen(splits.train, config.input), device)
     batch = max(batch // config.train.accumulate, 1) * config.train.accumulate
     return Setting("train.batch", batch, "chosen", why), f"--batch auto: {batch}, which {why}"
 
@@ -71,12 +73,19 @@ def _fitted(line: CommandLine, splits: Splits | None = None) -> FittedConfig:
     splits = splits or load_splits(draft if strict else replace(draft, dataset=replace(draft.dataset, invalid="skip")))
     hardware = Hardware.of(choose_device(draft.device))
     given = {*line.given, *(setting.key for setting in inherited)}
-    chosen = choose_settings(splits.train, hardware, draft.dataset.val in source.splits, draft, given)
+    seen = _seen(splits.train, draft.input)
+    chosen = choose_settings(seen, hardware, draft.dataset.val in source.splits, draft, given)
     settings = (*inherited, *chosen)
     config = read_config(line, Config, settings)
     lines = [f"{draft.data}: {source.format} data, splits {', '.join(source.splits)}"]
     lines.append(f"given: {' '.join(f'--{key} {value}' for key, value in line.given.items())}")
     return FittedConfig(config, settings, splits, (*lines, *_told(splits.train.class_names, inherited, chosen)))
+
+
+def _seen(index: AnnotationIndex, sizes: InputConfig) -> AnnotationIndex:
+    """What the network sees of the images: them, or tiles."""
+    tiles = tiles_of(index, sizes)
+    return index if tiles is None else tiles.index
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,14 @@ def with_doubted_labels(examination: Examination, data: Config, checkpoint: Path
     from detection.loading.datasets import load_split
     from detection.loading.detectors import load_detector
     from detection.predict.prepare import prepare
+    from detection.report.run import refuse_tiles
     from detection.report.suspects import suspects
     from detection.report.traced import passages_in, traced
     from detection.training.validation import evaluate_detector
 
     file = checkpoint / "best.pt" if checkpoint.is_dir() else checkpoint
     detector, config = load_detector(file, parallel.choose_device(device))
+    refuse_tiles(config, f"--model {checkpoint}")
     detector = replace(detector, model=prepare(detector.model))
     dataset = replace(data.dataset, invalid="skip")
     found: list[tuple[Suspect, Item]] = []

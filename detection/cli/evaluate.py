@@ -15,9 +15,11 @@ from detection.cli.testing import (
     add_running,
     add_testing,
     add_tiles,
+    choose_tiles,
     improve,
     improves,
     in_tiles,
+    limit_of,
     load_detectors,
     size_text,
     tell_of_compilation,
@@ -142,12 +144,14 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str], answer: Answer) 
     from detection.loading.detectors import selection_notes
     from detection.predict.detector import Detector
     from detection.predict.prepare import in_precision
+    from detection.report.run import NO_TILES
 
     if args.processes > 1 and not parallel.launched():
         return launch("evaluate", arguments, args.processes, args.device)
     device = parallel.start(parallel.choose_device(args.device))
     try:
         detectors, config = load_detectors(args, device)
+        tiles = choose_tiles(args, config)
         tell_of_compilation(args)
         detectors = [detector.at(args.size) for detector in detectors]
         detectors = [d.finding(count=args.max_detections).served(args.compiled) for d in detectors]
@@ -164,7 +168,7 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str], answer: Answer) 
             tell_of_trained_images(args.checkpoint, index)
         with in_precision(args.precision, device):
             first = detectors[0]
-            if isinstance(first, Detector) and not improves(args) and not args.tile:
+            if isinstance(first, Detector) and not improves(args):
                 run = _plain(first, index, config, args)
             else:
                 run = _one_by_one(in_tiles(improve(detectors, args) if improves(args) else first, args), index, args)
@@ -173,7 +177,7 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str], answer: Answer) 
                 print(note)
             if run.losses:
                 print(f"{split}: " + "  ".join(f"{name} {value:.4f}" for name, value in run.losses.items()))
-            print(f"input: {size_text(detectors[0])}")
+            print(f"input: {size_text(detectors[0])}{tiles}")
             scores, text = _scores(index, run.results, args)
             print(text)
             answer({**to_json(scores), "split": split, "losses": run.losses})
@@ -182,6 +186,8 @@ def _checkpoint(args: argparse.Namespace, arguments: list[str], answer: Answer) 
             if run.watched:
                 words = shlex.join(["frcnn", "evaluate", *arguments])
                 _report(run, index, config, split, args, words, detectors[0].grey_bits)
+            elif args.output and args.report and args.tile:
+                print(f"no report: {NO_TILES}")
     finally:
         parallel.stop()
     return 0
@@ -219,7 +225,7 @@ def _plain(detector: Detector, index: AnnotationIndex, config: Config, args: arg
 
 
 def _reports(args: argparse.Namespace) -> bool:
-    return bool(args.output and args.report and args.metric == "coco" and len(args.checkpoint) == 1)
+    return bool(args.output and args.report and args.metric == "coco" and len(args.checkpoint) == 1 and not args.tile)
 
 
 def _report(
@@ -251,11 +257,6 @@ def _one_by_one(detector: Any, index: AnnotationIndex, args: argparse.Namespace)
     if not args.output or parallel.rank():
         return _Run(results, None, {})
     return _Run(results, beside_truth(index, by_row, PICTURES, detector.grey_bits), {})
-
-
-def limit_of(args: argparse.Namespace) -> int:
-    """Detections an image and class that count; COCO's 100 unless another is asked for."""
-    return args.max_detections or 100
 
 
 def _scores(

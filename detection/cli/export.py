@@ -44,17 +44,18 @@ def main(arguments: list[str]) -> int:
     file = args.checkpoint / "best.pt" if args.checkpoint.is_dir() else args.checkpoint
     detector, config = load_detector(file, torch.device("cpu"))
     images = _images(args.images, config, detector.class_names, args.count)
-    nchw = args.layout == "nchw"
+    nchw, sizes = args.layout == "nchw", config.input
+    tiles = None if sizes.tile is None else (sizes.tile, sizes.tile_overlap)
     if args.backend == "torch":
         output = args.output or file.with_suffix(".pt2")
-        found = write_torch(detector, output, images, nchw, args.license)
+        found = write_torch(detector, output, images, nchw, args.license, tiles)
     elif args.backend == "onnx":
         named = file.stem if args.precision == "fp32" else f"{file.stem}_{args.precision}"
         output = args.output or file.with_name(f"{named}.onnx")
-        found = write_onnx(detector, output, images, args.precision, nchw, args.license, args.fixed)
+        found = write_onnx(detector, output, images, args.precision, nchw, args.license, tiles, args.fixed)
     elif args.fixed:
         output = args.output or file.with_suffix(".xml")
-        found = write_openvino(detector, output, images, args.precision, nchw, args.license, args.fixed)
+        found = write_openvino(detector, output, images, args.precision, nchw, args.license, tiles, args.fixed)
     else:
         output = args.output or Path("runs/export")
         found = export(detector, file, output, args.precision, images).parity

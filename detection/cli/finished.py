@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from detection.data.slide import Slide
     from detection.predict.stream import Decoded
     from detection.records import Detections
+
+LARGEST_DRAWN = 2000
+"""Pixels of the longer side of a picture that is drawn of a whole slide."""
 
 
 def finish_batch(
@@ -33,8 +39,15 @@ def finish_batch(
     return records
 
 
-def _draw(path: Path, image: Any, found: Any, class_names: tuple[str, ...]) -> None:
+def _draw(path: Path, image: np.ndarray | Slide, found: Detections, class_names: tuple[str, ...]) -> None:
+    from detection.data.slide import Slide
+    from detection.geometry.boxes import rescale
     from detection.predict.draw import draw
     from detection.predict.output import save_picture
 
-    save_picture(path, draw(image, found.boxes.numpy(), found.labels.numpy(), class_names, found.scores.numpy()))
+    boxes = found.boxes
+    if isinstance(image, Slide):
+        share = min(LARGEST_DRAWN / max(found.size), 1.0)
+        size = (max(round(found.size[0] * share), 1), max(round(found.size[1] * share), 1))
+        image, boxes = image.reduced(size), rescale(boxes, found.size, size)
+    save_picture(path, draw(image, boxes.numpy(), found.labels.numpy(), class_names, found.scores.numpy()))

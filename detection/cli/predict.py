@@ -15,6 +15,7 @@ from detection.cli.testing import (
     add_running,
     add_testing,
     add_tiles,
+    choose_tiles,
     improve,
     improves,
     in_tiles,
@@ -81,6 +82,8 @@ def _run(args: argparse.Namespace, answer: Answer) -> None:
         return
     if args.every != 1:
         raise InputError("--every: has no effect on images; leave it out")
+    if args.track:
+        raise InputError(f"--track: follows objects through a video, and {args.images[0]} is none; leave it out")
     collected = collect_images(args.images)
     images = collected.images
     pictures = dict(zip(images, picture_names(images)))
@@ -119,11 +122,14 @@ def _videos(args: argparse.Namespace) -> dict[str, Any]:
     from detection import parallel
     from detection.cli.predict_video import predict_videos
     from detection.files.outputs import claim_output
+    from detection.predict.tracking import require_tracking
 
     images_alone = {"resume": False, "batch": 1, "save": [], "crops": False, "processes": 1}
     for name, plain in images_alone.items():
         if getattr(args, name) != plain:
             raise InputError(f"--{name}: has no effect on videos; leave it out")
+    if args.track:
+        require_tracking()
     claim_output(args.output)
     return predict_videos(args, _detector(args, parallel.choose_device(args.device)))
 
@@ -131,10 +137,11 @@ def _videos(args: argparse.Namespace) -> dict[str, Any]:
 def _detector(args: argparse.Namespace, device: torch.device) -> Any:
     from detection import parallel
 
-    detectors, _ = load_detectors(args, device)
+    detectors, config = load_detectors(args, device)
     detectors = [detector.at(args.size) for detector in detectors]
+    tiles = choose_tiles(args, config)
     if parallel.rank() == 0:
-        print(f"input: {size_text(detectors[0])}")
+        print(f"input: {size_text(detectors[0])}{tiles}")
     tell_of_compilation(args)
     stored = detectors[0].thresholds
     args.least = least_scores(args, stored, detectors[0].class_names)
@@ -167,10 +174,12 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def _known_as(path: Path) -> str:
     """Which weights these are."""
+    from detection.api.load import weights_file
     from detection.checkpoint import digest
     from detection.export.folder import read_export
     from detection.export.graph_detector import FORMS
 
+    path = weights_file(path)
     if path.suffix in FORMS:
         files = [path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else [])]
         return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
@@ -186,7 +195,8 @@ def _predict(args: argparse.Namespace, detector: Any, batches: list[list[Path]],
     from detection.predict.stream import Decoder, Finisher
 
     threads = args.workers or max(1, min(parallel.cores() // parallel.local_world(), DECODERS))
-    decoder = Decoder(detector.prepare, threads, skip=args.invalid == "skip", grey_bits=detector.grey_bits)
+    skip, bits = args.invalid == "skip", detector.grey_bits
+    decoder = Decoder(detector.prepare, threads, skip, bits, slides=args.tile > 0)
 
     def finish(batch: Decoded, found: list[Detections]) -> None:
         writer.write(batch.paths, finish_batch(args, names, detector.class_names, batch, found), batch.skipped)
@@ -272,5 +282,6 @@ def _parser() -> Parser:
     parser.add_argument("--save", nargs="+", choices=FORMS, default=[], metavar="FORM", help=save)
     parser.add_argument("--crops", action="store_true", help="also each detection as a picture, in crops/CLASS")
     parser.add_argument("--every", type=at_least(1), default=1, metavar="N", help="of a video each Nth frame")
+    parser.add_argument("--track", action="store_true", help="of a video: number objects, each as long as it is seen")
     add_json(parser)
     return parser

@@ -76,7 +76,7 @@ class Worker:
 
         args, detector = self.args, self.detector
         skip = args.invalid == "skip"
-        decoder = Decoder(detector.prepare, args.workers or 1, skip=skip, grey_bits=detector.grey_bits)
+        decoder = Decoder(detector.prepare, args.workers or 1, skip, detector.grey_bits, slides=args.tile > 0)
         with in_precision(args.precision, detector.device):
             (batch,) = decoder([paths])
             found = [some.above(args.least) for some in detector.detect(batch.inputs)]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detection.counted import counted
 from detection.errors import InputError
 from detection.progress import track
+
+if TYPE_CHECKING:
+    from detection.records import Detections
 
 
 def predict_videos(args: argparse.Namespace, detector: Any) -> dict[str, Any]:
@@ -27,9 +31,11 @@ def predict_videos(args: argparse.Namespace, detector: Any) -> dict[str, Any]:
     refuse_overwriting(files, [Path(name) for name in args.images])
     written = {}
     for name, place in zip(args.images, places):
-        frames, count = _one(args, detector, name, place)
-        print(f"{counted(count, 'detection')} in {counted(frames, 'frame')}: {place}.jsonl")
-        written[name] = {"frames": frames, "detections": count, "file": f"{place}.jsonl"}
+        found = _one(args, detector, name, place)
+        objects = f" of {counted(found['objects'], 'object')}" if args.track else ""
+        frames = counted(found["frames"], "frame")
+        print(f"{counted(found['detections'], 'detection')}{objects} in {frames}: {place}.jsonl")
+        written[name] = {**found, "file": f"{place}.jsonl"}
     return written
 
 
@@ -38,30 +44,41 @@ def _plain(name: str) -> str:
     return f"camera{name}" if name.isdecimal() else name.partition("://")[2] or name
 
 
-def _one(args: argparse.Namespace, detector: Any, name: str, place: Path) -> tuple[int, int]:
+def _one(args: argparse.Namespace, detector: Any, name: str, place: Path) -> dict[str, int]:
     """How many frames were looked at, and what was found in them."""
-    import contextlib
-
     from detection.predict.draw import draw
-    from detection.predict.output import to_records
+    from detection.predict.tracking import Tracker
     from detection.predict.video import Video, VideoFile
 
-    video, frames, count = Video(name), 0, 0
+    video = Video(name)
+    rate = video.rate / args.every
+    tracker = Tracker(rate) if args.track else None
+    frames, count, objects = 0, 0, set[int]()
     place.parent.mkdir(parents=True, exist_ok=True)
-    drawn = None if args.no_pictures else VideoFile(place.with_name(f"{place.name}.mp4"), video.rate / args.every)
+    drawn = None if args.no_pictures else VideoFile(place.with_name(f"{place.name}.mp4"), rate)
     with place.with_name(f"{place.name}.jsonl").open("w") as lines, drawn or contextlib.nullcontext():
         for number, frame in enumerate(track(video.frames(), "predicting frames", video.count)):
             if number % args.every:
                 continue
             found = detector.detect([detector.prepare(frame)])[0].above(args.least)
-            record = to_records(name, found, detector.class_names)
-            row = {"frame": number, "time": round(number / video.rate, 3), "detections": record["detections"]}
+            numbers = tracker.number(found) if tracker else []
+            records = _records(name, found, detector.class_names, numbers)
+            row = {"frame": number, "time": round(number / video.rate, 3), "detections": records}
             lines.write(json.dumps(row) + "\n")
             lines.flush()
             frames, count = frames + 1, count + len(found.boxes)
+            objects.update(numbers)
             if drawn is not None:
                 boxes, labels, scores = found.boxes.numpy(), found.labels.numpy(), found.scores.numpy()
-                drawn.add(draw(frame, boxes, labels, detector.class_names, scores))
+                drawn.add(draw(frame, boxes, labels, detector.class_names, scores, numbers))
     if not frames:
         raise InputError(f"{name}: has no frame that can be read")
-    return frames, count
+    return {"frames": frames, "detections": count, **({"objects": len(objects)} if tracker else {})}
+
+
+def _records(name: str, found: Detections, classes: tuple[str, ...], numbers: list[int]) -> list[dict[str, Any]]:
+    """The detections of a frame, with the numbers of their objects where those are known."""
+    from detection.predict.output import to_records
+
+    records = to_records(name, found, classes)["detections"]
+    return [{**record, "track": number} for record, number in zip(records, numbers)] if numbers else records

@@ -33,6 +33,7 @@ IMPROVEMENTS: dict[str, Any] = {
 
 
 LARGEST_OVERLAP = 0.8
+SMALLEST_TILE = 32
 
 COMPILING = (
     "compiling the network, at the first image and once or twice more where sizes change much: about half a minute each"
@@ -86,23 +87,37 @@ def add_testing(parser: argparse.ArgumentParser, required: bool = False) -> None
 
 def add_tiles(parser: argparse.ArgumentParser) -> None:
     tile = "look at tiles of this side, and at the whole image: for small objects in large images"
-    parser.add_argument("--tile", type=at_least(32), metavar="PIXELS", help=tile)
-    overlap = "what neighbouring tiles share of their side, more than an object takes; default 0.2"
+    none = "0: at the whole alone; default as in training"
+    parser.add_argument("--tile", type=_tile, metavar="PIXELS", help=f"{tile}; {none}")
+    overlap = "what neighbouring tiles share of their side, more than an object takes; default 0.2, or as in training"
     parser.add_argument("--overlap", type=share, help=overlap)
 
 
-def in_tiles(detector: Any, args: argparse.Namespace) -> Any:
-    """The detector, over tiles where they are asked for. Raises `InputError` for an overlap that is none."""
-    from detection.predict.tiles import TiledDetector
+def _tile(text: str) -> int:
+    return 0 if text == "0" else at_least(SMALLEST_TILE)(text)
 
-    if args.tile is None:
+
+def choose_tiles(args: argparse.Namespace, config: Config) -> str:
+    """Fill in `--tile`, 0 where there are none, and `--overlap` as in the training by `config`; what to say of it.
+    Raises `InputError` for an overlap that is none."""
+    trained = args.tile is None and config.input.tile is not None
+    args.tile = args.tile if args.tile is not None else config.input.tile or 0
+    if not args.tile:
         if args.overlap is not None:
             raise InputError("--overlap: has no effect without --tile PIXELS; leave it out")
-        return detector
-    overlap = 0.2 if args.overlap is None else args.overlap
-    if overlap > LARGEST_OVERLAP:
-        raise InputError(f"--overlap {overlap:g}: tiles must move on; give at most {LARGEST_OVERLAP:g}")
-    return TiledDetector(detector, args.tile, overlap, args.nms or 0.5)
+        return ""
+    args.overlap = config.input.tile_overlap if args.overlap is None else args.overlap
+    if args.overlap > LARGEST_OVERLAP:
+        raise InputError(f"--overlap {args.overlap:g}: tiles must move on; give at most {LARGEST_OVERLAP:g}")
+    why = ", as in training (--tile 0: whole images alone)" if trained else ""
+    return f"; tiles of {args.tile} pixels that share {args.overlap:g} of their side, and whole images{why}"
+
+
+def in_tiles(detector: Any, args: argparse.Namespace) -> Any:
+    """The detector, over tiles where `choose_tiles` chose them."""
+    from detection.predict.tiles import TiledDetector
+
+    return TiledDetector(detector, args.tile, args.overlap, args.nms or 0.5) if args.tile else detector
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
@@ -182,12 +197,19 @@ def tell_of_trained_images(checkpoints: list[Path], index: AnnotationIndex) -> N
             )
 
 
+def limit_of(args: argparse.Namespace) -> int:
+    """Detections an image and class that count; COCO's 100 unless another is asked for."""
+    return args.max_detections or 100
+
+
 def with_data(config: Any, args: argparse.Namespace) -> Any:
-    """The config with what the command line says of the data."""
+    """The config with what the command line says of the data, and with the tiles of `choose_tiles`."""
     dataset = replace(
         config.dataset,
         format=args.format or ("auto" if args.data else config.dataset.format),
         images=args.images or (None if args.data else config.dataset.images),
         invalid=args.invalid or config.dataset.invalid,
     )
-    return replace(config, data=args.data or config.data, dataset=dataset)
+    overlap = config.input.tile_overlap if args.overlap is None else args.overlap
+    sizes = replace(config.input, tile=args.tile or None, tile_overlap=overlap)
+    return replace(config, data=args.data or config.data, dataset=dataset, input=sizes)

@@ -43,8 +43,8 @@ def main(arguments: list[str]) -> int:
     index, notes = load_split(config, args.split or config.dataset.val or "val", loaded.class_names)
     for note in notes:
         print(note)
-    assert isinstance(loaded.serving, Detector)  # of a checkpoint
-    results = evaluate_detector(loaded.serving, index, config, workers=args.workers).results
+    assert isinstance(loaded.detector, Detector)  # of a checkpoint
+    results = evaluate_detector(loaded.detector.served(), index, config, workers=args.workers).results
     if not results:
         raise InputError(f"{file}: finds nothing on {len(index)} images; there is no threshold to choose")
     rows, chosen = [], []

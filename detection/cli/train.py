@@ -62,9 +62,12 @@ def _train(line: CommandLine, answer: Answer) -> None:
 def _report(config: Config) -> None:
     """What the best weights get wrong, where there is a validation split."""
     from detection.parallel import choose_device
-    from detection.report.run import Choice, report_on
+    from detection.report.run import NO_TILES, Choice, report_on
 
     if config.dataset.val is None:
+        return
+    if config.input.tile is not None:
+        print(f"no report: {NO_TILES}")
         return
     file, device = Path(config.output) / "best.pt", choose_device(config.device)
     folder, words = file.parent / "report", f"frcnn report {config.output}"

@@ -25,6 +25,7 @@ DETECTOR: list[Row] = [
     *_TRAIN,
     ("train.warmup_factor", "train.warmup", bool),
     ("train.step_shares", "train.mode", lambda value: value == "alternating"),
+    ("input.tile_overlap input.tile_visible input.tile_empty", "input.tile", lambda value: value is not None),
     ("dataset.val_fraction", "dataset.val", lambda value: value is not None),
     ("model.fpn_channels", "model.architecture", lambda value: value == "fpn"),
     (

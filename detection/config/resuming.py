@@ -50,7 +50,7 @@ DETECTOR: dict[str, Change] = {
         "input",
         _table(
             used="train_short_sides test_short_side long_side augment min_visibility min_side group_by_aspect "
-            "grey_bits skip_unreadable",
+            "tile tile_overlap tile_visible tile_empty grey_bits skip_unreadable",
             free="workers",
         ),
     ),

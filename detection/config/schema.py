@@ -82,6 +82,15 @@ class InputConfig:
     """a box is dropped when a side is shorter than this after clipping, pixels of the original image"""
     group_by_aspect: bool = True
     """batches hold images that are all wide or all tall, which saves padding"""
+    tile: int | None = ranged(None, "[32, inf)")
+    """side in pixels of the tiles of larger images that are trained on, beside the whole images; evaluation, prediction
+    and serving look at the same; null: whole images alone"""
+    tile_overlap: float = ranged(0.2, "[0, 0.8]")
+    """share of their side that neighbouring tiles have in common; an object that is smaller is whole in one of them"""
+    tile_visible: float = ranged(0.7, "[0, 1]")
+    """an object of which a tile shows less than this share of its area is an ignored region there; 0.7 in DOTA's kit"""
+    tile_empty: float = ranged(0.1, "[0, 1]")
+    """share of the tiles without objects that an epoch has, others in each"""
     grey_bits: int = ranged(16, "[8, 16]")
     """bits that count in 16-bit images: 12 for scanners and cameras whose values end at 4095"""
     workers: int | None = ranged(None, "[0, inf)")

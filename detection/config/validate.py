@@ -18,6 +18,7 @@ def validate(config: Config) -> None:
     _train(config.train, config.dataset.val)
     _alternating(config)
     _input(config.input)
+    _tiles(config)
     _dataset(config.dataset)
 
 
@@ -74,6 +75,26 @@ def _input(sizes: InputConfig) -> None:
         _require(
             "name" in transform, f"input.augment[{i}]", transform, "needs the `name` of an albumentations transform"
         )
+
+
+def _tiles(config: Config) -> None:
+    sizes, anchors = config.input, config.model.anchors.sizes
+    if sizes.tile is None:
+        return
+    side = min(*sizes.train_short_sides, sizes.test_short_side)
+    smallest = min((size for level in anchors or [] for size in level), default=0.0)
+    _require(
+        side >= smallest,
+        "input.tile",
+        sizes.tile,
+        f"pixels become {side} in the network, less than the smallest of model.anchors.sizes, {smallest:g}",
+    )
+    _require(
+        config.train.mode != "alternating",
+        "input.tile",
+        sizes.tile,
+        "does not go with train.mode alternating, whose proposals are of whole images; leave out one of them",
+    )
 
 
 def _vgg(config: PretrainConfig) -> None:

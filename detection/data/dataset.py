@@ -16,6 +16,7 @@ from detection.data.augment import Augmentation
 from detection.data.image import read_image, resize_image, resize_size, to_planes
 from detection.data.index import AnnotationIndex
 from detection.data.order import Draw
+from detection.data.tiles import TiledIndex, tiled
 from detection.errors import InputError
 from detection.parallel import own_process_group
 from detection.records import Sample, Target, collate
@@ -28,7 +29,9 @@ STAND_INS = 10
 
 
 class DetectionDataset(Dataset[Sample]):
-    """Images of an index with their targets, as the network takes them.
+    """Images of an index with their targets, as the network takes them; with `input.tile` views of the images, of
+    which everything else here speaks as images: `index` is that of the views, `tiles` says what they are views of, and
+    `images` is the index that was given.
 
     Rules for boxes, in this order: they are cut at the image's edges; those with a side under `input.min_side` pixels
     are dropped; those of which augmentation leaves less than `input.min_visibility` in the picture become ignored
@@ -48,7 +51,9 @@ class DetectionDataset(Dataset[Sample]):
     def __init__(
         self, index: AnnotationIndex, config: InputConfig, training: bool, proposals: list[np.ndarray] | None = None
     ) -> None:
-        self.index = index
+        self.images = index
+        self.tiles = tiles_of(index, config)
+        self.index = index if self.tiles is None else self.tiles.index
         self.min_side = config.min_side
         self.grey_bits = config.grey_bits
         self.long_side = config.long_side
@@ -56,6 +61,7 @@ class DetectionDataset(Dataset[Sample]):
         self.proposals = proposals
         self.replaces = training and config.skip_unreadable > 0
         self.spares_anchors = index.unjudged is not None and bool((~index.unjudged.any(axis=1)).mean() >= FEW_WHOLE)
+        self._newest: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -79,7 +85,7 @@ class DetectionDataset(Dataset[Sample]):
         )
 
     def _sample(self, draw: Draw) -> Sample:
-        image = read_image(self.index.path(draw.row), self.grey_bits)
+        image = self._pixels(draw.row)
         original = (image.shape[0], image.shape[1])
         boxes, labels, ignored = self.annotations(draw.row, original)
         known = len(boxes)
@@ -107,11 +113,22 @@ class DetectionDataset(Dataset[Sample]):
         proposed = None if self.proposals is None else torch.from_numpy(proposals)
         return Sample(pixels, target, original, draw.row, proposed, draw.seed)
 
+    def _pixels(self, row: int) -> np.ndarray:
+        """(H, W, 3) uint8. Views of an image come one after the other in evaluation, where it is decoded once."""
+        path = self.index.path(row)
+        if self.tiles is None:
+            return read_image(path, self.grey_bits)
+        image = int(self.tiles.rows[row])
+        if self._newest is None or self._newest[0] != image:
+            self._newest = image, read_image(path, self.grey_bits)
+        x1, y1, x2, y2 = self.tiles.places[row].tolist()
+        return np.ascontiguousarray(self._newest[1][y1:y2, x1:x2])
+
     def try_augmentation(self) -> None:
         """Raise `InputError` where the augmentation cannot work on the smallest image, on which crops fail first."""
         row = int(np.prod(self.index.sizes.astype(np.int64), axis=1).argmin())
         try:
-            image = read_image(self.index.path(row), self.grey_bits)
+            image = self._pixels(row)
         except InputError:  # which is for the reading to say, or to leave out
             return
         try:
@@ -131,6 +148,13 @@ class DetectionDataset(Dataset[Sample]):
         large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= self.min_side
         ignored = self.index.crowd[rows] | self.index.difficult[rows]
         return boxes[large], self.index.labels[rows][large], ignored[large]
+
+
+def tiles_of(index: AnnotationIndex, config: InputConfig) -> TiledIndex | None:
+    """The views of the images where the network is to see tiles, else None."""
+    if config.tile is None:
+        return None
+    return tiled(index, config.tile, config.tile_overlap, config.tile_visible)
 
 
 def loader(

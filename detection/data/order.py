@@ -38,8 +38,8 @@ class TrainingOrder:
         short_sides: one is drawn for each step.
         rank, world: this process and their number.
         splits: parts that a process takes its share of a step in (gradient accumulation).
-        repeats: (N,) how often each image comes an epoch, 1 or more; between two whole numbers, either in turn. None:
-            once.
+        repeats: (N,) how often each image comes an epoch; between two whole numbers, either in turn, so that one of
+            less than 1 comes in some epochs. None: once.
     """
 
     def __init__(

@@ -24,12 +24,17 @@ FORMS = {".onnx": "an ONNX file", ".pt2": "a .pt2 file", ".xml": "an OpenVINO mo
 """By the suffix of a file."""
 
 
+Tiles = tuple[int, float]
+"""Side in pixels and overlap of the tiles of larger images that a detector was trained on."""
+
+
 @dataclass(frozen=True)
 class GraphDetector:
     """The detector of a file, which runs as `Detector` does, one image at a time.
 
     suffix: of the file, a key of `FORMS`; about: its metadata; layout: nhwc or nchw; lowest: score of a detection that
     evaluation counts; thresholds: by label, those of the file; least: those that are asked of it, None for its own;
+    tile, tile_overlap: of the tiles that it was trained on, None where it was on whole images;
     fixed: (height, width) of the images where it takes no others, with as many outputs for each and a count of those
     that are detections (see `detection.export.sized`).
     """
@@ -46,6 +51,8 @@ class GraphDetector:
     least: tuple[float, ...] | None = None
     grey_bits: int = 16
     fixed: Size | None = None
+    tile: int | None = None
+    tile_overlap: float = 0.2
     device: torch.device = torch.device("cpu")
 
     @staticmethod
@@ -64,6 +71,8 @@ class GraphDetector:
                 tuple(json.loads(about["thresholds"])),
                 grey_bits=int(about["grey_bits"]),
                 fixed=(int(about["height"]), int(about["width"])) if "height" in about else None,
+                tile=int(about["tile"]) if "tile" in about else None,
+                tile_overlap=float(about.get("tile_overlap", 0.2)),
             )
         except (KeyError, ValueError, TypeError) as error:
             raise InputError(f"{name}: is no detector of `frcnn export`: its metadata lacks {error}") from error
@@ -117,9 +126,14 @@ def least_scores(detector: Detector) -> tuple[float, ...]:
 
 
 def describe(
-    detector: Detector, precision: str, nchw: bool, licence: str | None, fixed: Size | None = None
+    detector: Detector,
+    precision: str,
+    nchw: bool,
+    licence: str | None,
+    tiles: Tiles | None,
+    fixed: Size | None = None,
 ) -> dict[str, str]:
-    """What a program must know beside the graph."""
+    """What a program must know beside the graph. tiles: see `Tiles`; of a file of one size none are told."""
     return {
         "names": json.dumps(detector.class_names),
         "thresholds": json.dumps([round(float(t), 6) for t in least_scores(detector)]),
@@ -132,6 +146,7 @@ def describe(
         "version": f"frcnn-toolkit {__version__}",
         "license": licence or "not stated",
         **({} if fixed is None else {"height": str(fixed[0]), "width": str(fixed[1])}),
+        **({} if tiles is None or fixed is not None else {"tile": str(tiles[0]), "tile_overlap": str(tiles[1])}),
     }
 
 

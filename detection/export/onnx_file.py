@@ -3,7 +3,8 @@
 The file takes raw images and gives detections (`detection.export.whole`), with standard operators alone, so that ONNX
 Runtime in any language runs it without this toolkit. Its thresholds are an input with a default: who gives none gets
 those that the file was written with. What is more to know lies in its metadata: `names` (class names in label order,
-JSON), `thresholds`, `short_side`, `long_side`, `layout`, `precision`, `version`, `license`, `parity`.
+JSON), `thresholds`, `short_side`, `long_side`, `layout`, `precision`, `version`, `license`, `parity`, and `tile` and
+`tile_overlap` where it was trained on tiles of larger images, which who runs it has to cut.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 
 from detection.errors import InputError
 from detection.export.folding import folded
-from detection.export.graph_detector import GraphDetector, describe, fitting, least_scores
+from detection.export.graph_detector import GraphDetector, Tiles, describe, fitting, least_scores
 from detection.export.openvino import require
 from detection.export.parity import Parity, compare
 from detection.export.quantize import to_int8
@@ -43,12 +44,14 @@ def write_onnx(
     precision: str = "fp32",
     nchw: bool = False,
     licence: str | None = None,
+    tiles: Tiles | None = None,
     fixed: Size | None = None,
 ) -> Parity:
     """Write the detector into the new file `output`, held against torch on some of the images.
 
-    precision: fp32, fp16 or int8, which takes its ranges from all of the images; fixed: (height, width) of the only
-    images that the file takes, whose tensors then have shapes that are known (`detection.export.sized`).
+    precision: fp32, fp16 or int8, which takes its ranges from all of the images; tiles: see `Tiles`; fixed: (height,
+    width) of the only images that the file takes, whose tensors then have shapes that are known
+    (`detection.export.sized`).
 
     Raises `InputError` where the file exists, a library is missing, or there is no image.
     """
@@ -60,7 +63,7 @@ def write_onnx(
         raise InputError(f"{output}: exists already; give another file with --output")
     images, least = fitting(images, fixed), least_scores(detector)
     graph = build_graph(detector, images, precision, nchw, fixed)
-    for key, value in describe(detector, precision, nchw, licence, fixed).items():
+    for key, value in describe(detector, precision, nchw, licence, tiles, fixed).items():
         graph.metadata_props.add(key=key, value=value)
     plain = detector.finding(min(least)).served()
     parity = compare(plain, _detector(graph.SerializeToString(), "the graph").finding(min(least)), images[:8])

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from detection.errors import InputError
-from detection.export.graph_detector import GraphDetector, describe, fitting, least_scores
+from detection.export.graph_detector import GraphDetector, Tiles, describe, fitting, least_scores
 from detection.export.onnx_file import build_graph
 from detection.export.openvino import Requests, compiled, require
 from detection.export.parity import Parity, compare
@@ -35,6 +35,7 @@ def write_openvino(
     precision: str,
     nchw: bool,
     licence: str | None,
+    tiles: Tiles | None,
     fixed: Size,
 ) -> Parity:
     """Write the detector of images of size `fixed` into the new file `output` and the .bin beside it, held against
@@ -54,7 +55,7 @@ def write_openvino(
         if held.name == "thresholds":  # with a default they would be no input for OpenVINO
             del graph.graph.initializer[at]
             break
-    about = describe(detector, precision, nchw, licence, fixed)
+    about = describe(detector, precision, nchw, licence, tiles, fixed)
     draft = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         draft.mkdir(parents=True)

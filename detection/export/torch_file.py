@@ -22,7 +22,7 @@ import torch
 import torchvision  # noqa: F401  registers its operators
 
 from detection.errors import InputError
-from detection.export.graph_detector import GraphDetector, describe, fitting, least_scores
+from detection.export.graph_detector import GraphDetector, Tiles, describe, fitting, least_scores
 from detection.export.parity import Parity, compare
 from detection.export.torch_graph import TorchDetector
 from detection.files.atomic import write_atomically
@@ -36,7 +36,12 @@ TESTED = "2.14"
 
 
 def write_torch(
-    detector: Detector, output: Path, images: Sequence[Path], nchw: bool = False, licence: str | None = None
+    detector: Detector,
+    output: Path,
+    images: Sequence[Path],
+    nchw: bool = False,
+    licence: str | None = None,
+    tiles: Tiles | None = None,
 ) -> Parity:
     """Write the detector into the new file `output`, held against it as it was on some of the images.
 
@@ -47,7 +52,7 @@ def write_torch(
     if output.exists():
         raise InputError(f"{output}: exists already; give another file with --output")
     images = fitting(images, None)
-    least, about = least_scores(detector), describe(detector, "fp32", nchw, licence)
+    least, about = least_scores(detector), describe(detector, "fp32", nchw, licence, tiles)
     program = _exported(TorchDetector(detector, nchw), nchw, least)
     graph = GraphDetector.of(_runner(program, least), ".pt2", about, "the program")
     parity = compare(detector.finding(min(least)).served(), graph.finding(min(least)), images[:8])

@@ -31,6 +31,10 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
+class TooLarge(InputError):
+    """The image has more pixels than are decoded at once."""
+
+
 @contextlib.contextmanager
 def decoding(name: str) -> Iterator[None]:
     """Whatever is raised within becomes an `InputError` that names the image."""
@@ -43,7 +47,7 @@ def decoding(name: str) -> Iterator[None]:
     except Image.UnidentifiedImageError:
         raise InputError(f"{name}: not an image that Pillow can read; replace or remove the file") from None
     except Image.DecompressionBombError as error:
-        raise InputError(f"{name}: too large ({error}); scale the image down") from None
+        raise TooLarge(f"{name}: too large ({error}); scale the image down") from None
     # Pillow's decoders raise whatever a broken file leads them to (OSError, SyntaxError, struct.error, ...).
     except Exception as error:
         reason = " ".join(str(error).split())

@@ -31,6 +31,7 @@ from detection.loading.datasets import Splits, load_splits
 from detection.loading.detectors import load_detector
 from detection.parallel import choose_device, launched
 from detection.predict.prepare import prepare
+from detection.report.run import refuse_tiles
 from detection.report.suspects import Suspect, suspects
 from detection.report.traced import passages_in, traced
 from detection.training.train import train
@@ -85,6 +86,7 @@ def cross_validate(
     """
     if launched() or config.processes > 1:
         raise InputError("--folds: trains with one process; leave out --processes and torchrun")
+    refuse_tiles(config, "--folds")
     splits = splits or load_splits(config)
     index = joined([splits.train] if splits.val is None else [splits.train, splits.val])
     folds = Folds(index, fold_of(index, count), count)

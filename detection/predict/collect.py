@@ -15,6 +15,7 @@ from detection.data.download import parquet_images
 from detection.data.image import EXTENSIONS
 from detection.data.remote import is_remote, local_copy
 from detection.data.shapes import default_cache
+from detection.data.slide import SLIDES
 from detection.errors import InputError
 from detection.files.atomic import LONGEST_NAME
 from detection.files.outputs import files_below, in_output
@@ -75,7 +76,7 @@ def _named(names: Sequence[str]) -> Iterator[str]:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS
+    return path.suffix.lower() in EXTENSIONS | SLIDES
 
 
 def picture_names(images: Sequence[Path]) -> list[str]:

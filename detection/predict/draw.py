@@ -41,13 +41,14 @@ def draw(
     labels: np.ndarray,
     class_names: Sequence[str],
     scores: np.ndarray | None = None,
+    numbers: Sequence[int] = (),
 ) -> np.ndarray:
     """A copy of `image` with its boxes, each with its class and, where given, its score.
 
-    image: (H, W, 3) uint8; boxes: (N, 4); labels: (N,); scores: (N,) in 0..1. Boxes are clipped to the picture, and
-    left out where nothing of them is inside; lines and letters follow the size of the picture. The first box comes
-    on top and has the first choice of a place for its label; where others leave a label no room it is left out, and
-    the colour of its box must do. A label outside `class_names` is shown by its number.
+    image: (H, W, 3) uint8; boxes: (N, 4); labels: (N,); scores: (N,) in 0..1; numbers: N of the objects, or none. Boxes
+    are clipped to the picture, and left out where nothing of them is inside; lines and letters follow the size of the
+    picture. The first box comes on top and has the first choice of a place for its label; where others leave a label no
+    room it is left out, and the colour of its box must do. A label outside `class_names` is shown by its number.
     """
     _check_picture(image, "draw")
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
@@ -61,6 +62,8 @@ def draw(
     for k in reversed(seen):
         _outline(canvas, _clip(boxes[k], height, width), class_colour(int(labels[k])), line)
     texts = {k: _text(class_names, int(labels[k]), None if scores is None else float(scores[k])) for k in seen}
+    if len(numbers):
+        texts = {k: f"#{numbers[k]} {text}" for k, text in texts.items()}
     font = _font_for((height, width), list(texts.values()))
     places: dict[int, Rectangle] = {}
     for k, text in texts.items():

@@ -81,8 +81,9 @@ class Improvements:
 class ImprovedDetector:
     """One or several detectors, called like a `Detector`. Without improvements one gives its own numbers.
 
-    The limits of proposals and detections are the first one's. Regions of an ensemble are scored by every model, and
-    scores and boxes are averaged. Raises `InputError` where class names differ, or wbf lacks its library.
+    short_side, long_side: of the largest scale, in pixels. The limits of proposals and detections are the first one's.
+    Regions of an ensemble are scored by every model, and scores and boxes are averaged. Raises `InputError` where class
+    names differ, or wbf lacks its library.
     """
 
     def __init__(self, detectors: Sequence[Detector], improvements: Improvements | None = None) -> None:
@@ -91,6 +92,8 @@ class ImprovedDetector:
         self.class_names = self.detectors[0].class_names
         self.device = self.detectors[0].device
         self.grey_bits = self.detectors[0].grey_bits
+        largest = max(self.detectors[0].short_side, *self.improvements.scales, 0)
+        self.short_side, self.long_side = largest, self.detectors[0].at(largest).long_side
         _check_classes(self.detectors)
         if self.improvements.suppression == "wbf":
             require_fusion()

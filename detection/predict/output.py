@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from detection.data.slide import Slide
 from detection.errors import InputError
 from detection.files.atomic import write_atomically
 from detection.records import Detections
@@ -73,7 +74,9 @@ def encoded(picture: np.ndarray, name: str = "JPEG") -> bytes:
     return memory.getvalue()
 
 
-def save_crops(folder: Path, name: str, image: np.ndarray, detections: Detections, class_names: Sequence[str]) -> None:
+def save_crops(
+    folder: Path, name: str, image: np.ndarray | Slide, detections: Detections, class_names: Sequence[str]
+) -> None:
     """Each detection of an (H, W, 3) uint8 image as `folder/CLASS/NAME_k.jpg`, k its rank from 1."""
     height, width = image.shape[:2]
     for k, (box, label) in enumerate(zip(detections.boxes.tolist(), detections.labels.tolist()), start=1):

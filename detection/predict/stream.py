@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from detection.data.image import read_image
+from detection.data.slide import Slide, read_or_open
 from detection.errors import InputError
+from detection.files.decode import TooLarge
 
 AHEAD = 2
 """Batches that are decoded while one is with the network."""
@@ -25,11 +27,11 @@ BEHIND = 4
 
 @dataclass(frozen=True)
 class Decoded:
-    """One batch. pixels: (H, W, 3) uint8 RGB of each image that could be read; inputs: the same as the detector takes
-    them; skipped: why each other one could not be read."""
+    """One batch. pixels: (H, W, 3) uint8 RGB of each image that could be read, or what gives them; inputs: the same as
+    the detector takes them; skipped: why each other one could not be read."""
 
     paths: Sequence[Path]
-    pixels: dict[Path, np.ndarray] = field(default_factory=dict)
+    pixels: dict[Path, np.ndarray | Slide] = field(default_factory=dict)
     inputs: list[Any] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -39,12 +41,18 @@ class Decoder:
 
     prepare: makes of the pixels what the detector takes. skip: leave unreadable images out and say why, instead of
     raising their `InputError`. waited: seconds for which nothing was ready; elapsed: seconds in all.
-    grey_bits: see `read_image`.
+    grey_bits: see `read_image`; slides: open what is too large to be decoded whole, for a detector that takes it.
     """
 
     def __init__(
-        self, prepare: Callable[[np.ndarray], Any], threads: int, skip: bool = False, grey_bits: int = 16
+        self,
+        prepare: Callable[[Any], Any],
+        threads: int,
+        skip: bool = False,
+        grey_bits: int = 16,
+        slides: bool = False,
     ) -> None:
+        self._open = read_or_open if slides else read_image
         self.prepare = prepare
         self.grey_bits = grey_bits
         self.threads = threads
@@ -55,7 +63,7 @@ class Decoder:
         """The batches in turn."""
         began = time.monotonic()
         with ThreadPoolExecutor(self.threads) as pool:
-            waiting: deque[tuple[Sequence[Path], list[Future[tuple[np.ndarray, Any]]]]] = deque()
+            waiting: deque[tuple[Sequence[Path], list[Future[tuple[np.ndarray | Slide, Any]]]]] = deque()
             try:
                 for paths in batches:
                     waiting.append((paths, [pool.submit(self._read, path) for path in paths]))
@@ -69,11 +77,14 @@ class Decoder:
                         future.cancel()
                 self.elapsed = time.monotonic() - began
 
-    def _read(self, path: Path) -> tuple[np.ndarray, Any]:
-        pixels = read_image(path, self.grey_bits)
+    def _read(self, path: Path) -> tuple[np.ndarray | Slide, Any]:
+        try:
+            pixels = self._open(path, self.grey_bits)
+        except TooLarge as error:
+            raise InputError(f"{error}, or look at it in tiles (--tile)") from error
         return pixels, self.prepare(pixels)
 
-    def _collect(self, paths: Sequence[Path], futures: list[Future[tuple[np.ndarray, Any]]]) -> Decoded:
+    def _collect(self, paths: Sequence[Path], futures: list[Future[tuple[np.ndarray | Slide, Any]]]) -> Decoded:
         began = time.monotonic()
         batch = Decoded(paths)
         for path, future in zip(paths, futures):

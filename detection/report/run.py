@@ -25,6 +25,8 @@ from detection.report.traced import passages_in, traced
 from detection.report.wording import terminal
 from detection.training.validation import DetectorEvaluation, evaluate_detector
 
+NO_TILES = "this detector looks at tiles (input.tile), and a report follows objects through whole images alone"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -58,6 +60,7 @@ def report_on(
     """file: a checkpoint, whose folder may hold the metrics of its run. Raises `InputError` for what the user can
     fix."""
     detector, config = load_detector(file, device)
+    refuse_tiles(config, str(file))
     trained, config = config, _with_data(config, choice)
     split = choice.split or config.dataset.val or "val"
     index, notes = load_split(config, split, detector.class_names)
@@ -72,6 +75,12 @@ def report_on(
     evaluation = evaluate_detector(detector, index, config, workers=workers, watch=watch)
     subject = subject_of(file, config, split, index, command, detector.grey_bits)
     return replace(write(evaluation, index, subject, file.parent, output, columns), notes=notes)
+
+
+def refuse_tiles(config: Config, name: str) -> None:
+    """Raise `InputError` for a detector of tiles: each object is followed through one pass over a whole image."""
+    if config.input.tile is not None:
+        raise InputError(f"{name}: {NO_TILES}")
 
 
 def subject_of(file: Path, config: Config, split: str, index: AnnotationIndex, command: str, grey_bits: int) -> Subject:

@@ -92,6 +92,7 @@ def _about(model: ServedModel) -> dict[str, Any]:
         "thresholds": None if thresholds is None else [round(float(each), 6) for each in thresholds],
         "short_side": detector.short_side,
         "long_side": detector.long_side,
+        "tile": model.loaded.config.input.tile,
         "device": str(detector.device),
     }
 

@@ -92,18 +92,18 @@ class DetectorTraining:
         self.class_names = splits.train.class_names
         self.metric: str = config.train.metric
         self.skip_unreadable = config.input.skip_unreadable
-        factor = config.dataset.repeat_factor
-        self.repeats = repeat_factors(splits.train, factor) if factor else None
+        self.data = DetectionDataset(splits.train, config.input, training=True, proposals=self.proposals.train)
+        self.repeats = self._repeats()
         self.steps_per_epoch = self._order(0, 1).steps_per_epoch
         val = len(splits.val) if splits.val else 0
         counts = f"{len(splits.train)} training and {val} validation images, {counted(len(self.class_names), 'class')}"
         empty = int((np.diff(splits.train.offsets) == 0).sum())
         counts += f"; {empty} training images have no object and count as background" if empty else ""
-        if self.repeats is not None:
+        if config.dataset.repeat_factor and self.repeats is not None:
             often = f"{int((self.repeats > 1).sum())} images of rarer classes come up to {self.repeats.max():.1f} times"
             counts += f"; {often} an epoch"
-        self.notes = [*splits.notes, *idle_settings(config), counts]
-        DetectionDataset(splits.train, config.input, training=True).try_augmentation()
+        self.notes = [*splits.notes, *idle_settings(config), counts, *self._tiles_told()]
+        self.data.try_augmentation()
         self.trained_on = index_fingerprints(splits.train)
         self.validated_on = self.trained_on[:0] if splits.val is None else index_fingerprints(splits.val)
         self.described = {}
@@ -143,12 +143,10 @@ class DetectorTraining:
         drawn = BATCHES if self.config.train.pictures and parallel.rank() == 0 else 0
         self.detection.pictured = drawn - start * self.config.train.accumulate
         pin, workers = self.device.type == "cuda", loaders(self.config.input.workers, self.device)
-        dataset = DetectionDataset(self.splits.train, self.config.input, training=True, proposals=self.proposals.train)
-        return iter(loader(dataset, self._order(start, stop), workers, model.size_multiple, pin))
+        return iter(loader(self.data, self._order(start, stop), workers, model.size_multiple, pin))
 
     def images_of(self, iteration: int) -> list[str]:
-        train = self.splits.train
-        return [str(train.path(draw.row)) for draw in self._order(0, 1).step(iteration)]
+        return [str(self.data.index.path(draw.row)) for draw in self._order(0, 1).step(iteration)]
 
     def conclude(self, model: nn.Module, iteration: int, folder: Path) -> TrainingResult:
         found = self.detection.evaluation_of(model, iteration)
@@ -184,10 +182,30 @@ class DetectorTraining:
             self.device,
         )
 
+    def _repeats(self) -> np.ndarray | None:
+        """(N,) how often each image, or view, comes an epoch; None: once."""
+        factor, tiles = self.config.dataset.repeat_factor, self.data.tiles
+        repeats = repeat_factors(self.data.index, factor) if factor else None
+        if tiles is None:
+            return repeats
+        rate = np.where(tiles.empty(), self.config.input.tile_empty, 1.0)
+        if not rate.any():
+            raise InputError("input.tile_empty: 0 leaves nothing to learn from, since no image has an object; raise it")
+        return rate if repeats is None else rate * repeats
+
+    def _tiles_told(self) -> list[str]:
+        tiles, sizes = self.data.tiles, self.config.input
+        if tiles is None:
+            return []
+        if len(tiles.rows) == len(self.splits.train):
+            return [f"warning: input.tile {sizes.tile} has no effect: no training image is larger"]
+        empty = f"{tiles.empty().sum()} show no object, of which an epoch has {100 * sizes.tile_empty:g} %"
+        return [f"tiles of {sizes.tile} pixels and whole images are {len(tiles.rows)} views; {empty}"]
+
     def _order(self, start: int, stop: int) -> TrainingOrder:
         train, data = self.config.train, self.config.input
         return TrainingOrder(
-            self.splits.train.sizes,
+            self.data.index.sizes,
             train.batch,
             data.train_short_sides,
             self.config.seed,

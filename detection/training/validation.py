@@ -24,6 +24,7 @@ from detection.model.faster_rcnn import FasterRCNN
 from detection.predict.detector import Detector
 from detection.predict.draw import contact_sheet, draw
 from detection.predict.prepare import prepare
+from detection.predict.tiles import together
 from detection.progress import track
 from detection.records import Detections
 
@@ -58,7 +59,8 @@ class DetectorEvaluation:
 
 
 class Validation:
-    """A split to evaluate on, again and again; its loading processes live from evaluation to evaluation.
+    """A split to evaluate on, again and again; its loading processes live from evaluation to evaluation. Where the
+    dataset has tiles, losses are means over them, and detections are those of whole images, put together.
 
     batch, short_side, workers, backend: as the evaluation config has them; pictures: images drawn at each evaluation;
     limit: see `evaluate_coco`.
@@ -82,12 +84,27 @@ class Validation:
     def evaluate(self, model: FasterRCNN, watch: Watch | None = None) -> DetectorEvaluation:
         """Detections and losses of one pass; the same on every rank, but for the picture."""
         rows, detections, losses, seen = self._over_all_ranks(prepare(model), watch)
-        index, picture = self.dataset.index, None
+        index, picture = self.dataset.images, None
+        rows, detections = self._of_images(rows, detections)
         results = to_results(detections, index, rows)
         if self.pictures and parallel.rank() == 0:
             picture = beside_truth(index, dict(zip(rows, detections)), self.pictures, self.dataset.grey_bits)
         result = evaluate_coco(ground_truth(index), results, self.backend, self.limit)
         return DetectorEvaluation(result, results, losses, picture, seen)
+
+    def _of_images(self, rows: list[int], found: list[Detections]) -> tuple[list[int], list[Detections]]:
+        """The rows and detections of images, from those of what the dataset shows of them, in order."""
+        tiles = self.dataset.tiles
+        if tiles is None:
+            return rows, found
+        images = tiles.rows[rows]
+        starts = np.flatnonzero(np.diff(images, prepend=-1)).tolist()
+        whole = []
+        for first, after in zip(starts, [*starts[1:], len(rows)]):
+            height, width = self.dataset.images.sizes[images[first]].tolist()
+            places = [(x1, y1, x2, y2) for x1, y1, x2, y2 in tiles.places[rows[first:after]].tolist()]
+            whole.append(together(found[first:after], places, (height, width)))
+        return images[starts].tolist(), whole
 
     def expected_seconds(self, model: FasterRCNN) -> float:
         """About how long an evaluation takes, by a few images."""
@@ -123,7 +140,8 @@ def evaluate_detector(
     limit: int = 100,
     watch: Watch | None = None,
 ) -> DetectorEvaluation:
-    """One pass of a detector over a split, as training evaluates."""
+    """One pass of a detector over a split, as training evaluates. watch: not on tiles."""
+    assert watch is None or config.input.tile is None, "a watcher sees whole images"
     dataset = DetectionDataset(index, replace(config.input, long_side=detector.long_side), training=False)
     device, workers = detector.device, loaders(workers, detector.device)
     return Validation(dataset, detector.short_side, batch, workers, backend, pictures, device, limit).evaluate(

@@ -71,7 +71,7 @@ def test_the_detections_are_the_same_and_shapes_are_known(kind, nchw, pictures, 
 def test_one_openvino_model(pictures, tmp_path):
     pytest.importorskip("openvino")
     detector = sure_detector("fpn")
-    parity = write_openvino(detector, tmp_path / "a.xml", pictures, "fp32", False, "CC0", SIZE)
+    parity = write_openvino(detector, tmp_path / "a.xml", pictures, "fp32", False, "CC0", None, SIZE)
     assert parity.same == parity.expected
     graph = read_openvino(tmp_path / "a.xml")
     assert graph.about["license"] == "CC0" and json.loads(graph.about["parity"])["images"] == 4

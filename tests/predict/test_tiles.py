@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.cli.main import main
-from detection.predict.tiles import TiledDetector, tile_places
+from detection.geometry.tiling import tile_places
+from detection.predict.tiles import TiledDetector
 from detection.records import Detections
 
 SIZE = 400

@@ -37,7 +37,9 @@ def flat(content, name=""):
 
 
 @pytest.mark.parametrize(
-    "options", [["--train.optimizer=adamw"], ["--dataset.repeat_factor=0.9"]], ids=["adamw", "repeat"]
+    "options",
+    [["--train.optimizer=adamw"], ["--dataset.repeat_factor=0.9"], ["--input.tile=48", "--input.tile_empty=0.3"]],
+    ids=["adamw", "repeat", "tiles"],
 )
 def test_six_steps_equal_three_a_kill_and_three_more(options, shapes, tiny, tmp_path, monkeypatch):
     options = [*tiny, f"--data={shapes}", "--train.iterations=6", "--train.checkpoint_every=3", *options]

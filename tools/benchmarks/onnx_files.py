@@ -76,7 +76,7 @@ def _in_turn(data: str | None, rounds: int, folder: Path) -> Table:
     write_onnx(detector, folder / "int8.onnx", paths, "int8")
     write_onnx(detector, folder / "fixed.onnx", paths[:1], fixed=size)
     for precision in ("fp32", "int8"):
-        write_openvino(detector, folder / f"{precision}.xml", paths, precision, False, None, size)
+        write_openvino(detector, folder / f"{precision}.xml", paths, precision, False, None, None, size)
     write_torch(detector, folder / "fp32.pt2", paths[:1])
     sides = {side: _session(folder, side, images[0]) for side in (PEER, *FILES)}
     pixels = images[0].permute(1, 2, 0).numpy()
