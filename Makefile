@@ -4,22 +4,29 @@ TORCH ?= torch==2.14.1 torchvision==0.29.1
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-avx2 test-wheel test-slow docs release-check clean
+.PHONY: quickstart test test-thorough test-avx2 test-wheel test-slow docs release-check clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/frcnn train --config configs/quickstart.yaml
+
+# A process for each core, with one thread each; neighbouring tests stay together, since they share trained runs.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist worksteal
 
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q
+	$(PYTEST)
+
+# That every option and setting is heeded, that kills cost nothing, that processes agree: what takes longer than all else.
+test-thorough: $(VENV)/.installed-dev
+	$(PYTEST) -m thorough
 
 # Networks, training and predicting as processors without AVX-512 do; nothing where this one is such a processor.
 AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 DNNL_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
 test-avx2: $(VENV)/.installed-dev
 	@if $(BIN)/python -c "import sys, torch; sys.exit(torch.backends.cpu.get_cpu_capability() != 'AVX512')"; then \
-	    $(AVX2) $(BIN)/pytest -q tests/backbones tests/model tests/engine; \
+	    $(AVX2) $(PYTEST) tests/backbones tests/model tests/engine; \
 	else echo "this processor has no AVX-512: the tests ran without it already"; fi
 
 # The wheel, made from the sdist, works outside the checkout. Its environment borrows the libraries of .venv.
@@ -35,7 +42,7 @@ docs: $(VENV)/.installed-docs
 	@echo "site/index.html"
 
 # Everything that a release needs: tests, slow ones too, the wheel outside the checkout, a changelog that names the version.
-release-check: test test-avx2 test-wheel test-slow docs
+release-check: test test-thorough test-avx2 test-wheel test-slow docs
 	@$(BIN)/python -c "import detection; t = open('CHANGELOG.md').read(); v = detection.__version__; \
 	    exit(0 if f'## [{v}]' in t else f'CHANGELOG.md has no heading for {v}')"
 

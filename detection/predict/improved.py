@@ -131,13 +131,12 @@ class ImprovedDetector:
 
     def _select(self, boxes: Tensor, scores: Tensor, frame: Size) -> Candidates:
         chosen, limits = self.improvements, self.detectors[0].model.roi_stage.limits
-        found = candidates(boxes, scores, frame, limits.score)
-        kept = SUPPRESSIONS[chosen.suppression](found, chosen.threshold(limits), limits, frame)
         voting = chosen.refine if chosen.vote is None else chosen.vote
-        if not voting:
-            return kept
-        # All regions' boxes of every class, whatever they score, as the authors' code has it.
-        return vote(kept, candidates(boxes, scores, frame, 0.0))
+        # All regions' boxes of every class vote, whatever they score, as the authors' code has it.
+        every = candidates(boxes, scores, frame, 0.0 if voting else limits.score)
+        found = every.take(every.scores > limits.score)
+        kept = SUPPRESSIONS[chosen.suppression](found, chosen.threshold(limits), limits, frame)
+        return vote(kept, every) if voting else kept
 
 
 def refined(boxes: Tensor, scores: Tensor, size: Size) -> Tensor:

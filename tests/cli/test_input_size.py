@@ -6,6 +6,8 @@ import pytest
 
 from detection.cli.main import main
 
+pytestmark = pytest.mark.thorough
+
 
 def results(folder):
     return json.loads((folder / "predictions.json").read_text())

@@ -13,6 +13,8 @@ from detection.engine import trackers
 from detection.engine.trackers import TRACKERS, Tracker
 from detection.errors import InputError
 
+pytestmark = pytest.mark.thorough
+
 OFFLINE = {
     "WANDB_MODE": "offline",
     "WANDB_SILENT": "true",

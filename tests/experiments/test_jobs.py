@@ -11,6 +11,8 @@ import pytest
 
 from detection.experiments.jobs import Jobs
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_results_come_in_the_order_of_the_arguments(count, tmp_path):

@@ -8,6 +8,8 @@ from detection.cli.main import main
 from detection.errors import InputError
 from detection.experiments.reproduction import ROWS, reproduce
 
+pytestmark = pytest.mark.thorough
+
 CELLS = {
     "vgg16": ("vgg16", "vgg16", False),
     "resnet": ("c4", "resnet18", False),

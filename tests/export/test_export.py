@@ -10,6 +10,8 @@ import pytest
 import detection
 from detection.cli.main import main
 
+pytestmark = pytest.mark.thorough
+
 
 def detections(folder):
     return json.loads((folder / "predictions.json").read_bytes())

@@ -16,6 +16,8 @@ from detection.cli.main import main
 from detection.export.torch_file import read_torch, write_torch
 from detection.records import Detections
 
+pytestmark = pytest.mark.thorough
+
 PROGRAM = """
 import json, sys
 import torch, torchvision

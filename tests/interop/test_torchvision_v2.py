@@ -19,6 +19,8 @@ from detection.loading.detectors import load_detector
 from detection.predict.prepare import prepare
 from detection.records import Batch
 
+pytestmark = pytest.mark.thorough
+
 CPU = torch.device("cpu")
 
 

@@ -14,6 +14,8 @@ from detection.config.idle import CLASSIFIER
 from detection.config.pretrain import PretrainConfig
 from detection.config.read import flat, to_dict
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 SCALE = "--input.augment=scale --input.short_sides=[16,20]"
 STILL = "--train.lr=1e-30 --net.norm=group --train.evaluate_every=1"

@@ -13,6 +13,8 @@ from seen import fresh, see
 
 from detection.cli.main import COMMANDS, EXPERIMENTS, main
 
+pytestmark = pytest.mark.thorough
+
 WITH_CONFIG = ("train", "pretrain")
 """Commands whose options are settings, which have tests of their own."""
 

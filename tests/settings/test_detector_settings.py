@@ -13,6 +13,8 @@ from detection.config.idle import DETECTOR
 from detection.config.read import flat, to_dict
 from detection.config.schema import Config
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 CROP = '[{"name":"RandomCrop","height":48,"width":48}]'
 C4 = "--model.architecture=c4 --model.anchors.sizes=[[16,32]]"

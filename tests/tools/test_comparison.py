@@ -9,6 +9,8 @@ from detection.data.shapes import write_shapes
 from detection.errors import InputError
 from tools import comparison
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def data(classes, tmp_path_factory):

@@ -9,6 +9,8 @@ from detection import checkpoint
 from detection.cli.main import main
 from detection.files.outputs import MARKER
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def disk(tmp_path):

@@ -12,6 +12,8 @@ import pytest
 
 from detection import checkpoint
 
+pytestmark = pytest.mark.thorough
+
 # All anchors and proposals are sampled, so that ranks have different numbers of them; batch norms would differ.
 UNEVEN = ["--model.rpn.batch_per_image=100000", "--model.roi.batch_per_image=512", "--model.norm=group"]
 STEP = [*UNEVEN, "--train.batch=6", "--train.iterations=1", "--input.augment=[]", "--train.log_every=1"]
