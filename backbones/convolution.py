@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from backbones import winograd
 
 SAFE_CHANNELS = 16
-"""With fewer input channels than a register holds, oneDNN's backward pass of a strided 1x1 convolution over channels-last
-maps writes beyond its buffers (torch 2.14; below 8 channels without AVX-512, below 16 with it, there on larger maps): the
-process aborts, or other tensors change."""
+"""With fewer input channels than a register holds, oneDNN's backward pass of a strided 1x1 convolution over
+channels-last maps writes beyond its buffers (torch 2.14; below 8 channels without AVX-512, below 16 with it, there on
+larger maps): the process aborts, or other tensors change."""
 
 
 def strided_view(x: Tensor, conv: nn.Conv2d) -> tuple[Tensor, tuple[int, ...]]:

@@ -24,6 +24,8 @@ NOT_RUN = {
     r"^(make|pre-commit|\.venv/bin/pre-commit) ": "is what starts these tests",
     r"^\.venv/bin/pytest ": "is what runs these tests",
     r"--backend openvino": "takes 15 s; tests/export/test_export.py",
+    r"--data shapes": "draws and validates on hundreds of pictures; tests/cli/test_end_to_end.py",
+    r"paper/voc_resnet101": "is four trainings; tests/training/test_alternating.py",
     r"^RAY_ADDRESS=": "needs a cluster; tests/cli/test_predict_ray.py makes one",
     r"prepare-data ": "asks the servers of the datasets; tests/data/test_archives.py has one of its own",
     r"reproduce table": "takes minutes; tests/experiments/test_reproduction.py",
@@ -82,9 +84,10 @@ class Shell:
     def _shortened(self, name: str, words: list[str]) -> list[str]:
         read = CommandLine.read(words, KINDS[name])
         small = CommandLine.read(self.small[name], KINDS[name]).given
-        if read.files:  # which say what the model is
-            kept = {key: small[key] for key in small if not key.startswith("model.") or key in NARROW}
-            small = kept | ({"model.norm": "group"} if name == "train" else {})
+        if read.files or read.given.get("model.weights", "").endswith(".pth"):  # which say what the model is
+            narrow = NARROW if read.files else ()
+            kept = {key: small[key] for key in small if not key.startswith("model.") or key in narrow}
+            small = kept | ({"model.norm": "group"} if name == "train" and read.files else {})
         if read.wanted or read.gives("resume"):
             return words
         if not read.gives("output") and not read.files:

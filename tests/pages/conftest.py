@@ -9,6 +9,8 @@ from pathlib import Path
 
 import cv2
 import pytest
+from page_exports import write_exports
+from page_weights import write_coco_detector
 from shell_lines import NOT_RUN, Shell, copy_of
 
 import detection
@@ -44,6 +46,9 @@ def prepared(classes: Path, pretrained: Path, tiny: list[str], tmp_path_factory:
     for name in ("IMAGENET", "CIFAR10"):
         shutil.copytree(classes, root / name)
     _images(root, drawn)
+    write_exports(root / "exports")
+    shutil.copy(root / "exports" / "cvat.zip", root / "my_data.zip")
+    write_coco_detector(root / "coco.pth")
     shutil.rmtree(drawn)
     run, best = root / "runs" / "train", root / "runs" / "train" / "best.pt"
     assert main(["train", *tiny, f"--data={data}", f"--output={run}"]) == 0
