@@ -54,12 +54,14 @@ def load_classifier(source: str, device: torch.device) -> Classifier:
 
 def _plain_weights(name: str, shortcut: str | None, path: Path, device: torch.device) -> Classifier:
     if not path.is_file():
-        raise InputError(f"{path}: no such file of weights")
+        raise InputError(f"{path}: no such file of weights; check the path")
     try:
         state = read_state(path)
         last = next((state[key] for key in LAST_LAYERS if key in state), None)
         if last is None:
-            raise InputError(f"{path}: has no classifier, none of {', '.join(LAST_LAYERS)}")
+            raise InputError(
+                f"{path}: has no classifier, none of {', '.join(LAST_LAYERS)}; give the weights of a whole classifier"
+            )
         net = make_net(name, len(last), shortcut)
         load_pretrained(net, name, str(path))
     except ValueError as error:
