@@ -36,6 +36,8 @@ NOT_RUN = {
 KINDS = {"train": Config, "pretrain": PretrainConfig}
 LENGTH = ("train.epochs", "train.iterations", "train.time", "train.batch")
 """What a page says of the length of a run, for which the small options stand."""
+TRAINING = ("degradation", "gradients")
+"""Experiments that train classifiers by the settings of `pretrain`."""
 NARROW = ("model.width", "model.weights")
 CONTENT = {"check-data": (0, 1)}
 """Commands whose exit status tells what they found."""
@@ -79,6 +81,9 @@ class Shell:
         name, rest = words[0], words[1:]
         if name in KINDS:
             rest = self._shortened(name, rest)
+        elif name in TRAINING:
+            rest += [option for option in self.small["pretrain"] if not option.startswith("--net.name")]
+            rest += ["--train.iterations=2", "--train.evaluate_every=2", "--train.amp=off"]
         assert main([name, *rest]) in CONTENT.get(name, (0,)), " ".join(words)
 
     def _shortened(self, name: str, words: list[str]) -> list[str]:
