@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from backbones import winograd
 
-SAFE_CHANNELS = 8
-"""With fewer input channels, oneDNN's backward pass of a strided 1x1 convolution over channels-last maps writes beyond
-its buffers on processors without AVX-512 (torch 2.14, channels 2 to 7): the process aborts, or other tensors change."""
+SAFE_CHANNELS = 16
+"""With fewer input channels than a register holds, oneDNN's backward pass of a strided 1x1 convolution over
+channels-last maps writes beyond its buffers (torch 2.14; below 8 channels without AVX-512, below 16 with it, there on
+larger maps): the process aborts, or other tensors change."""
 
 
 def strided_view(x: Tensor, conv: nn.Conv2d) -> tuple[Tensor, tuple[int, ...]]:

@@ -80,7 +80,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         content = load_plain(path)
     except Exception as error:  # torch raises half a dozen unrelated types for a file that is not its own
-        raise WeightsError(f"{path}: not a readable weights file ({reason_of(error)})") from error
+        raise WeightsError(f"{path}: not a readable weights file ({reason_of(error)}); fetch it again") from error
     for key in ("model", "state_dict", "backbone"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

@@ -80,7 +80,10 @@ def load(path: Path, task: str) -> dict[str, Any]:
     if not is_checkpoint(content):
         raise InputError(f"{path}: not a checkpoint that `{WRITERS[task]}` wrote; give its best.pt or last.pt")
     if content["format"] != FORMAT:
-        raise InputError(f"{path}: checkpoint format {content['format']}, but this version reads format {FORMAT}")
+        raise InputError(
+            f"{path}: checkpoint format {content['format']}, but this version reads format "
+            f"{FORMAT}; use the version that wrote it"
+        )
     if not marked:
         raise DamagedCheckpoint(f"{path}: damaged, its checksum is missing; give another best.pt or last.pt")
     if content["task"] != task:

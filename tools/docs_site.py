@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from error_messages import AREAS, messages
 from mkdocs.structure.files import File, Files
 
 import detection
@@ -19,6 +20,7 @@ from detection.cli.main import COMMANDS, EXPERIMENTS, main
 from detection.config.help import long_help
 from detection.config.pretrain import PretrainConfig
 from detection.config.schema import Config
+from detection.markdown import markdown_table
 
 ROOT = Path(__file__).parents[1]
 BESIDE = ("results", "examples")
@@ -33,6 +35,7 @@ def on_files(files: Files, config: Any) -> Files:
         "reference/commands.md": _commands(),
         "reference/settings.md": _settings(),
         "reference/python.md": _python(),
+        "reference/errors.md": _errors(),
         **{name: (ROOT / name).read_text() for name in OWN},
     }
     for name, text in made.items():
@@ -77,3 +80,18 @@ def _settings() -> str:
 def _python() -> str:
     blocks = [f"::: detection.{name}" for name in detection.__all__]
     return "\n\n".join(["# Python", "How they are used together: [In Python](../python.md).", *blocks]) + "\n"
+
+
+def _errors() -> str:
+    parts = [
+        "# Messages",
+        "Every message that ends a command with status 2, as the code has it; in Python a `detection.InputError`. "
+        "`<names>` stand for what differs: files, values, what a library said. What to do about data is in "
+        "[datasets](../datasets.md), about what people ask in [questions](../questions.md).",
+    ]
+    found = messages()
+    for title in dict.fromkeys([*AREAS.values(), "Elsewhere"]):
+        rows = [[*each.parts, each.file] for each in found if AREAS.get(each.room, "Elsewhere") == title]
+        if rows:
+            parts += [f"## {title}", markdown_table(["what is wrong", "what to do", "raised in"], sorted(rows))]
+    return "\n\n".join(parts) + "\n"

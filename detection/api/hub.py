@@ -27,7 +27,10 @@ def fetch(address: str) -> Path:
     try:
         return Path(hub.hf_hub_download(found[1], FILE, revision=found[2]))
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-        raise InputError(f"{address}: {FILE} cannot be fetched ({' '.join(str(error).split())[:200]})") from error
+        raise InputError(
+            f"{address}: {FILE} cannot be fetched ({' '.join(str(error).split())[:200]}); "
+            "check the address; `hf auth login` opens private ones"
+        ) from error
 
 
 def push(run: Path | str, repository: str, licence: str | None = None, private: bool = True) -> str:

@@ -51,9 +51,9 @@ def _read(place: str | bytes, grey_bits: int) -> np.ndarray:
         with urllib.request.urlopen(text, timeout=30) as answer:
             content = answer.read(LARGEST_DOWNLOAD + 1)
     except (OSError, ValueError) as error:
-        raise InputError(f"{text}: cannot be fetched ({error})") from error
+        raise InputError(f"{text}: cannot be fetched ({error}); check the address, or give a file") from error
     if len(content) > LARGEST_DOWNLOAD:
-        raise InputError(f"{text}: is larger than {LARGEST_DOWNLOAD >> 20} MiB")
+        raise InputError(f"{text}: is larger than {LARGEST_DOWNLOAD >> 20} MiB; fetch it yourself and give the file")
     return read_image(content, grey_bits, text)
 
 

@@ -76,7 +76,9 @@ class Prediction:
         order; default 1 to K. Raises `InputError` where there are not as many ids as classes."""
         ids = range(1, len(self.class_names) + 1) if category_ids is None else category_ids
         if len(ids) != len(self.class_names):
-            raise InputError(f"category_ids: got {len(ids)} for {counted(len(self.class_names), 'class')}")
+            raise InputError(
+                f"category_ids: got {len(ids)} for {counted(len(self.class_names), 'class')}; give one for each"
+            )
         x1, y1, x2, y2 = self.boxes.astype(np.float64).round(3).T
         boxes = np.stack([x1, y1, x2 - x1, y2 - y1], axis=1).round(3).tolist()
         return [

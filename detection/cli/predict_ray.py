@@ -114,7 +114,9 @@ def _cluster(ray: Any) -> Iterator[None]:
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError(f"--engine ray: no cluster at RAY_ADDRESS: {str(error).splitlines()[0]}") from error
+        raise InputError(
+            f"--engine ray: no cluster at RAY_ADDRESS ({str(error).splitlines()[0]}); start one, or unset it"
+        ) from error
     try:
         yield
     finally:

@@ -209,7 +209,7 @@ def _folds(value: str | None) -> int:
     except ValueError as error:
         raise InputError(f"--folds: {value!r} is not a whole number; give 2 or more, such as 5") from error
     if count < 2:
-        raise InputError(f"--folds: {count} is below 2")
+        raise InputError(f"--folds: {count} is below 2; give 2 or more")
     return count
 
 

@@ -105,7 +105,9 @@ def from_dict(content: dict[str, Any], origin: Path, kind: type[C]) -> C:
         return config
     # jsonargparse raises what it meets in values of foreign types: TypeError, AttributeError, RecursionError, ...
     except Exception as error:
-        raise InputError(f"{origin}: its configuration is not of this version: {one_line(error)}") from error
+        raise InputError(
+            f"{origin}: its configuration is not of this version: {one_line(error)}; use the version that wrote it"
+        ) from error
 
 
 def to_dict(config: AnyConfig) -> dict[str, Any]:

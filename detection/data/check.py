@@ -132,7 +132,10 @@ def _refuse_empty(index: AnnotationIndex, reason: str, needs_objects: bool) -> N
     if len(index) == 0:
         raise InputError(f"{index.source}: empty split, there are no images{reason}")
     if needs_objects and len(index.xywh) == 0:
-        raise InputError(f"{index.source}: empty split, {counted(len(index), 'image')} but no annotated object{reason}")
+        raise InputError(
+            f"{index.source}: empty split, {counted(len(index), 'image')} but no annotated object{reason}; "
+            "annotate some"
+        )
 
 
 def _missing_images(index: AnnotationIndex) -> dict[str, dict[int, str]]:

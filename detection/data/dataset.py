@@ -81,7 +81,8 @@ class DetectionDataset(Dataset[Sample]):
             except InputError as error:
                 unreadable[str(self.index.path(row))] = str(error)
         raise InputError(
-            f"{self.index.path(draw.row)}: cannot be read, and neither can {STAND_INS} others in its place"
+            f"{self.index.path(draw.row)}: cannot be read, and neither can {STAND_INS} others in its place; "
+            "see `frcnn check-data`"
         )
 
     def _sample(self, draw: Draw) -> Sample:

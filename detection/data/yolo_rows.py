@@ -135,7 +135,10 @@ def _read_line(fields: list[str], where: str, classes: int, pose: int, tally: Ta
         values = values[:5]
     label = values[0]
     if label not in range(classes):
-        raise InputError(f"{where}: class {fields[0][:40]} is not one of the {classes} names (0..{classes - 1})")
+        raise InputError(
+            f"{where}: class {fields[0][:40]} is not one of the {classes} names (0..{classes - 1}); "
+            "correct it, or name the class"
+        )
     if not all(math.isfinite(value) and -SLACK <= value <= 1 + SLACK for value in values[1:]):
         raise InputError(f"{where}: coordinates must lie in 0..1 of the image's sides, got {' '.join(fields[1:9])}")
     if len(values) == 5:

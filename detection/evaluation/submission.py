@@ -39,7 +39,9 @@ def write_voc_submission(
     """
     unknown = sorted(set(detections) - set(class_names))
     if unknown:
-        raise InputError(f"VOC submission: detections of class {unknown[0]!r}, which is not among the class names")
+        raise InputError(
+            f"VOC submission: detections of class {unknown[0]!r}, which is not among the class names; leave them out"
+        )
     main = Path(folder) / "results" / year / "Main"
     files: dict[Path, bytes] = {}
     for name in class_names:

@@ -23,7 +23,9 @@ def claim_output(folder: Path, option: str = "--output") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         names = sorted(entry.name for entry in os.scandir(folder))
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made a folder for results ({error.strerror})") from error
+        raise InputError(
+            f"{folder}: cannot be made a folder for results ({error.strerror}); give another --output"
+        ) from error
     if MARKER in names:
         return
     found = [name for name in names if not name.startswith(".")]  # what a file browser or a killed process leaves

@@ -97,7 +97,9 @@ def _torchvision(state: dict[str, Tensor], path: Path) -> ForeignDetector:
             f"{path}: is torchvision's Mask or Keypoint R-CNN; give the weights of a fasterrcnn_resnet50_fpn or _v2"
         )
     if _any(state, "backbone.body.0."):
-        raise InputError(f"{path}: is torchvision's Faster R-CNN with a MobileNet, which this toolkit does not have")
+        raise InputError(
+            f"{path}: is torchvision's Faster R-CNN with a MobileNet, which is not read; give one with a ResNet"
+        )
     try:
         converted = from_torchvision(state)
     except ValueError as error:

@@ -68,12 +68,14 @@ def random_classifier(name: str, classes: Sequence[str], seed: int) -> Classifie
 
 def _plain_weights(name: str, shortcut: str | None, path: Path, device: torch.device) -> Classifier:
     if not path.is_file():
-        raise InputError(f"{path}: no such file of weights")
+        raise InputError(f"{path}: no such file of weights; check the path")
     try:
         state = read_state(path)
         last = next((state[key] for key in LAST_LAYERS if key in state), None)
         if last is None:
-            raise InputError(f"{path}: has no classifier, none of {', '.join(LAST_LAYERS)}")
+            raise InputError(
+                f"{path}: has no classifier, none of {', '.join(LAST_LAYERS)}; give the weights of a whole classifier"
+            )
         caffe = path.suffix == CAFFE  # whose ResNets are those of the paper
         net = make_net(name, len(last), shortcut, stride_in_1x1=caffe, ceil_pool=caffe)
         load_pretrained(net, name, str(path))
