@@ -20,7 +20,7 @@ test: $(VENV)/.installed-dev
 
 # That every option and setting is heeded, that kills cost nothing, that processes agree: what takes longer than all else.
 test-thorough: $(VENV)/.installed-dev
-	$(PYTEST) -m thorough
+	$(PYTEST) -m "thorough and not slow"
 
 # Networks, training and predicting as processors without AVX-512 do; nothing where this one is such a processor.
 AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 DNNL_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
