@@ -20,6 +20,7 @@ from PIL import Image
 
 import detection
 from detection.cli.main import main
+from detection.cli.serve import _listen
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
@@ -188,3 +189,10 @@ def test_what_was_asked_is_answered_before_the_service_ends(process):
     started.wait(10)
     with pytest.raises(OSError):
         connected(address)
+
+
+def test_no_answer_waits_for_an_acknowledgement():
+    with _listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
