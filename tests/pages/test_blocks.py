@@ -13,8 +13,6 @@ pytestmark = pytest.mark.thorough
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SLOW = ("paper.md", "paper_afternoon.md")
-"""Pages of many trainings, whose blocks `make test-slow` runs."""
 RUN = ("bash", "console", "python")
 SHOWN = ("text", "json", "yaml", "html")
 """Languages of blocks that are for reading."""
@@ -30,11 +28,7 @@ def examples(page, shell):
     return list(Sybil([*parsers, PythonCodeBlockParser(), SkipParser()]).parse(page))
 
 
-def timed(page):
-    return pytest.param(page, marks=[pytest.mark.slow] if page.name in SLOW else [], id=page.name)
-
-
-@pytest.mark.parametrize("page", [timed(page) for page in PAGES])
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_runs(page, shell):
     for example in examples(page, shell):
         try:
