@@ -1,6 +1,6 @@
 """A strip of pictures with what a detector finds in them, for the top of a page.
 
-python tools/strip.py runs/quickstart/best.pt IMAGE IMAGE IMAGE --output docs/images/quickstart.jpg
+python tools/picture_strip.py runs/quickstart/best.pt IMAGE IMAGE IMAGE --output docs/images/quickstart.jpg
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GAP = 8
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = Parser("strip.py", __doc__ or "")
+    parser = Parser("picture_strip.py", __doc__ or "")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("images", type=Path, nargs="+")
     parser.add_argument("--output", type=Path, required=True, help="a JPEG or PNG")

@@ -2,8 +2,7 @@
 
 import numpy as np
 from PIL import Image
-
-from tools.strip import GAP, main
+from tools.picture_strip import GAP, main
 
 
 def test_a_strip_shows_each_picture_with_its_detections(trained, shapes, tmp_path):
