@@ -15,20 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.blocks import BlockOptions, ZeroPadded, conv1x1, conv3x3, initialise
+from backbones.blocks import BlockOptions, Bottleneck, ZeroPadded, conv1x1, conv3x3, initialise
 from backbones.convolution import convolve
 from backbones.norm import conv_norm, make_norm
 from backbones.rematerialise import run_rematerialised
+from backbones.resnet import LAYOUTS as RESNETS
 
 LAYOUTS: dict[str, tuple[bool, tuple[int, ...]]] = {
-    "preact_resnet18": (False, (2, 2, 2, 2)),
-    "preact_resnet34": (False, (3, 4, 6, 3)),
-    "preact_resnet50": (True, (3, 4, 6, 3)),
-    "preact_resnet101": (True, (3, 4, 23, 3)),
-    "preact_resnet152": (True, (3, 8, 36, 3)),
+    **{f"preact_{name}": (block is Bottleneck, counts) for name, (block, counts) in RESNETS.items()},
     "preact_resnet200": (True, (3, 24, 36, 3)),
 }
-"""Whether blocks are bottlenecks, and how many each stage has. The 200 is of the 2016 paper alone."""
+"""Whether blocks are bottlenecks, and how many each stage has: as the nets of 2015, and the 200 of the 2016 paper."""
 
 
 class PreActBlock(nn.Module):
