@@ -14,10 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detection.data.image import resize_size
-from detection.export.operators import RegionFeatures
 from detection.export.resizing import resize
 from detection.export.whole import WholeDetector, clipped
-from detection.model.roi_pool import pyramid_level
 from detection.predict.detector import Detector
 
 PADDED_OUTPUTS = ("boxes", "scores", "labels", "count")
@@ -29,24 +27,15 @@ class SizedDetector(WholeDetector):
     def _sides(self, x: Tensor) -> tuple[Any, Any]:
         return x.shape[2], x.shape[3]
 
-    def _pooled(self, maps: list[Tensor], boxes: Tensor, image: Tensor) -> Tensor:
-        pooler, maps = self.pooler, maps[:-1] if self.neck else maps
-        how = pooler.kind, pooler.size
-        if len(maps) == 1:
-            return self._region_features(maps[0], boxes, image, *how, pooler.strides[0], pooler.sampling_ratio)
-        level = pyramid_level(boxes, 2, 1 + len(maps))
+    def _from_levels(self, maps: list[Tensor], boxes: Tensor, image: Tensor, level: Tensor) -> Tensor:
         total = None
-        for k, (x, stride) in enumerate(zip(maps, pooler.strides)):
+        for k, x in enumerate(maps):
             own = (level == k)[:, None]
             regions = torch.where(own, boxes, 0.0)  # an empty box is pooled at almost no cost
-            part = self._region_features(x, regions, image, *how, stride, pooler.sampling_ratio)
-            part = torch.where(own[..., None, None], part, 0.0)
+            part = torch.where(own[..., None, None], self._from_level(k, x, regions, image), 0.0)
             total = part if total is None else total + part
         assert total is not None, "a detector has maps"
         return total
-
-    def _region_features(self, *given: Any) -> Tensor:
-        return RegionFeatures.apply(*given)
 
 
 class FixedDetector(SizedDetector):

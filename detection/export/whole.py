@@ -146,19 +146,25 @@ class WholeDetector(nn.Module):
         return torch.where(there[:, None] & (sides > 0).all(-1), scores, -1.0), found
 
     def _pooled(self, maps: list[Tensor], boxes: Tensor, image: Tensor) -> Tensor:
-        pooler, maps = self.pooler, maps[:-1] if self.neck else maps
-        how = pooler.kind, pooler.size
+        maps = maps[:-1] if self.neck else maps
         if len(maps) == 1:
-            return RegionFeatures.apply(maps[0], boxes, image, *how, pooler.strides[0], pooler.sampling_ratio)
-        level = pyramid_level(boxes, 2, 1 + len(maps))
+            return self._from_level(0, maps[0], boxes, image)
+        return self._from_levels(maps, boxes, image, pyramid_level(boxes, 2, 1 + len(maps)))
+
+    def _from_levels(self, maps: list[Tensor], boxes: Tensor, image: Tensor, level: Tensor) -> Tensor:
         rows = [(level == k).nonzero().squeeze(1) for k in range(len(maps))]
-        parts = [
-            RegionFeatures.apply(x, boxes[own], image[own], *how, stride, pooler.sampling_ratio)
-            for x, own, stride in zip(maps, rows, pooler.strides)
-        ]
+        parts = [self._from_level(k, x, boxes[own], image[own]) for k, (x, own) in enumerate(zip(maps, rows))]
         order = torch.cat(rows)
         places = torch.zeros_like(order).index_put((order,), torch.arange(order.shape[0]))
         return torch.cat(parts)[places]
+
+    def _from_level(self, level: int, x: Tensor, boxes: Tensor, image: Tensor) -> Tensor:
+        pooler = self.pooler
+        how = pooler.kind, pooler.size, pooler.strides[level], pooler.sampling_ratio
+        return self._region_features(x, boxes, image, *how)
+
+    def _region_features(self, *given: Any) -> Tensor:
+        return RegionFeatures.apply(*given)
 
     def _select(
         self, scores: Tensor, boxes: Tensor, thresholds: Tensor, scale: Tensor, edges: Tensor
