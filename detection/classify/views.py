@@ -6,7 +6,7 @@ images -> views (n, V, 3, h, w) uint8 -> probabilities (N, K) float32 -> errors
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -109,6 +109,11 @@ def probabilities(
     if sums is None:
         raise InputError("an empty set cannot be tested; give at least one image")
     return sums / torch.from_numpy(views)[:, None]
+
+
+def single(view: View) -> View:
+    """The view where it has one crop an image, else that of its central crop."""
+    return view if view.name in ("whole", "1-crop") else replace(view, name="1-crop")
 
 
 def view_batches(images: ImageSet, view: View, batch: int = 100, workers: int = 0) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from backbones.analysis.identity import StageIdentity, identities
 from backbones.nets import Net
 from detection.classify.images import ImageSet
-from detection.classify.views import View, view_batches
+from detection.classify.views import View, single, view_batches
 from detection.errors import InputError
 from detection.experiments.figures import blank_figure, colours_for, dress
 from detection.experiments.report import Report
@@ -26,8 +26,7 @@ there is no shortcut. `direct` is the part of the gradient before the stage's se
 def identity(nets: Mapping[str, Net], images: ImageSet, view: View, command: list[str]) -> Report:
     """A row for each stage of each net, on all images at once, in the first of the view's crops. Raises `InputError`
     for a net that has no stage of two blocks."""
-    once = view if view.name == "whole" else dataclasses.replace(view, name="1-crop")
-    pixels, labels = next(view_batches(images, once, len(images))), torch.as_tensor(images.labels)
+    pixels, labels = next(view_batches(images, single(view), len(images))), torch.as_tensor(images.labels)
     found: dict[str, list[StageIdentity]] = {}
     for name, net in nets.items():
         try:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from backbones.analysis.paths import PathLengths, path_lengths
 from detection.classify.images import ImageSet
-from detection.classify.views import View, view_batches
+from detection.classify.views import View, single, view_batches
 from detection.errors import InputError
 from detection.experiments.figures import blank_figure, colours_for, dress
 from detection.experiments.report import Report
@@ -35,8 +35,7 @@ def paths(
 ) -> Report:
     """Measured on `draws` paths of each length, over as many batches at most. Raises `InputError` for a net without
     residual blocks."""
-    once = view if view.name == "whole" else dataclasses.replace(view, name="1-crop")
-    pixels = list(islice(view_batches(images, once, batch, workers), draws))
+    pixels = list(islice(view_batches(images, single(view), batch, workers), draws))
     batches = list(zip(pixels, torch.as_tensor(images.labels).split(batch)))
     found = {}
     for name, classifier in classifiers.items():
