@@ -11,6 +11,8 @@ from detection import checkpoint
 from detection.errors import InputError
 from detection.launch import launch
 
+pytestmark = pytest.mark.thorough
+
 
 def frcnn(*arguments):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

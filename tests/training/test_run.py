@@ -261,6 +261,7 @@ def test_backbone_weights_come_from_a_file(config, tmp_path):
         torch.testing.assert_close(after[f"backbone.{name}"], value.detach(), rtol=0, atol=1e-20)
 
 
+@pytest.mark.thorough
 def test_two_pictures_are_learned_by_heart(config, tmp_path):
     data = write_shapes(tmp_path / "two", train=2, val=1, size=96)
     options = ["--dataset.val=train", "--train.iterations=400", "--train.evaluate_every=400", "--input.augment=[]"]
@@ -270,6 +271,7 @@ def test_two_pictures_are_learned_by_heart(config, tmp_path):
     assert finished.evaluation.stats["AP50"] > 0.9
 
 
+@pytest.mark.thorough
 def test_two_processes_write_one_run_and_see_every_image_once(config, shapes, tiny, tmp_path):
     script = Path(__file__).parents[2] / "tools/train.py"
     options = [*tiny, f"--data={shapes}", f"--output={tmp_path / 'run'}", "--config", str(tmp_path / "some.yaml")]
