@@ -2,6 +2,7 @@
 
 import numpy as np
 from PIL import Image
+
 from tools.picture_strip import GAP, main
 
 
